@@ -5,4 +5,5 @@
 pub mod kafka;
 pub mod machine;
 pub mod process;
+pub mod tidy;
 pub mod workspace;

@@ -1,9 +1,9 @@
 //! The command line of the project's automation; the work is in the library's modules.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 
-use xtask::kafka;
+use xtask::{kafka, tidy, workspace};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Build, test and check Gannet")]
@@ -14,6 +14,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Check what STYLE.md and ARCHITECTURE.md say, as far as a program can
+    Tidy,
     /// Apache Kafka on this machine
     #[command(subcommand)]
     Kafka(Kafka),
@@ -40,8 +42,19 @@ enum Kafka {
 
 fn main() -> Result<()> {
     match Args::parse().command {
+        Command::Tidy => run_tidy(),
         Command::Kafka(command) => run_kafka(command),
     }
+}
+
+fn run_tidy() -> Result<()> {
+    let findings = tidy::run(&workspace::root())?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    ensure!(findings.is_empty(), "{} findings", findings.len());
+    println!("tidy");
+    Ok(())
 }
 
 fn run_kafka(command: Kafka) -> Result<()> {
