@@ -1,1 +1,4 @@
-//! Stub.
+//! The frame of a stage's process (configuration, telemetry, admin HTTP, signals, drain) and the
+//! task loop. What a stage computes is left to the stages; what the log is, to `bus`.
+
+pub mod shutdown;
