@@ -10,16 +10,26 @@ use anyhow::Result;
 
 use crate::process;
 
-/// Something this machine lacks: what, and what a person can do about it.
+/// What parts of the test run may need beyond Rust; `--require` takes these names.
+pub const NEEDS: &[&str] = &[KAFKA, PYTHON, SOFTFLOWD];
+pub const KAFKA: &str = "kafka";
+pub const PYTHON: &str = "python";
+/// A real flow exporter, for the end-to-end check.
+pub const SOFTFLOWD: &str = "softflowd";
+
+/// Something this machine lacks: for what, why, and what a person can do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
+    /// One of [`NEEDS`].
+    pub need: &'static str,
     pub reason: String,
     pub mend: String,
 }
 
 impl Missing {
-    pub fn new(reason: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub fn new(need: &'static str, reason: impl Into<String>, mend: impl Into<String>) -> Self {
         Missing {
+            need,
             reason: reason.into(),
             mend: mend.into(),
         }
@@ -43,25 +53,29 @@ pub fn which(program: &str) -> Option<PathBuf> {
 }
 
 /// Makes sure that every program is there, by Debian's packages when we are root on Debian.
-pub fn ensure(programs: &[&str], packages: &[&str]) -> Result<()> {
+pub fn ensure(need: &'static str, programs: &[&str], packages: &[&str]) -> Result<()> {
     let lacking = lacking(programs);
     if lacking.is_empty() {
         return Ok(());
     }
-    install(packages, &format!("{} not found", lacking.join(" and ")))?;
+    install(
+        need,
+        packages,
+        &format!("{} not found", lacking.join(" and ")),
+    )?;
     match self::lacking(programs).as_slice() {
         [] => Ok(()),
         still => {
             let reason = format!("{} not found after the install", still.join(" and "));
-            Err(by_hand(packages, &reason).into())
+            Err(by_hand(need, packages, &reason).into())
         }
     }
 }
 
 /// Installs Debian packages, or says why it may not: `reason` is what was found to be missing.
-pub fn install(packages: &[&str], reason: &str) -> Result<()> {
+pub fn install(need: &'static str, packages: &[&str], reason: &str) -> Result<()> {
     if !(is_debian() && is_root() && which("apt-get").is_some()) {
-        return Err(by_hand(packages, reason).into());
+        return Err(by_hand(need, packages, reason).into());
     }
     eprintln!("xtask: {reason}: installing {}", packages.join(" "));
     let apt = |args: &[&str]| -> Result<()> {
@@ -75,7 +89,7 @@ pub fn install(packages: &[&str], reason: &str) -> Result<()> {
     let installed = apt(&args).or_else(|_| apt(&["update"]).and_then(|()| apt(&args)));
     installed.map_err(|error| {
         let why = format!("{reason}, and apt-get failed: {error:#}");
-        by_hand(packages, &why).into()
+        by_hand(need, packages, &why).into()
     })
 }
 
@@ -87,9 +101,10 @@ fn lacking<'a>(programs: &[&'a str]) -> Vec<&'a str> {
         .collect()
 }
 
-fn by_hand(packages: &[&str], reason: &str) -> Missing {
+fn by_hand(need: &'static str, packages: &[&str], reason: &str) -> Missing {
     let packages = packages.join(" ");
     Missing::new(
+        need,
         reason,
         format!("as root: apt-get install -y --no-install-recommends {packages}"),
     )

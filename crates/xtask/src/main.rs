@@ -1,9 +1,11 @@
 //! The command line of the project's automation; the work is in the library's modules.
 
+use std::process::ExitCode;
+
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 
-use xtask::{kafka, tidy, workspace};
+use xtask::{compose, kafka, lab, python, suite, tidy, workspace};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Build, test and check Gannet")]
@@ -14,11 +16,44 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the tests; the last line is `N passed, N failed, N skipped`
+    Test {
+        /// Leave out what needs more than Rust
+        #[arg(long)]
+        fast: bool,
+        /// What must be there: its absence is a failure (kafka, python, softflowd)
+        #[arg(long, value_delimiter = ',')]
+        require: Vec<String>,
+        /// Run these parts only
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+    },
     /// Check what STYLE.md and ARCHITECTURE.md say, as far as a program can
     Tidy,
     /// Apache Kafka on this machine
     #[command(subcommand)]
     Kafka(Kafka),
+    /// Check docker-compose.yml, and start what it says as processes
+    Compose,
+    /// Queries cut in two against the whole
+    #[command(disable_help_flag = true)]
+    Cut(Passed),
+    /// Crashes at every step, and kills on Kafka
+    #[command(disable_help_flag = true)]
+    Crash(Passed),
+    /// A real exporter, Kafka and every stage, to the incident
+    #[command(disable_help_flag = true)]
+    E2e(Passed),
+    /// Measurements
+    #[command(disable_help_flag = true)]
+    Bench(Passed),
+}
+
+/// What the lab's own subcommand reads.
+#[derive(clap::Args)]
+struct Passed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -40,11 +75,43 @@ enum Kafka {
     Status,
 }
 
-fn main() -> Result<()> {
-    match Args::parse().command {
-        Command::Tidy => run_tidy(),
-        Command::Kafka(command) => run_kafka(command),
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// `false` when what was checked did not pass.
+fn run(command: Command) -> Result<bool> {
+    match command {
+        Command::Test {
+            fast,
+            require,
+            only,
+        } => {
+            return suite::run(&suite::Options {
+                fast,
+                require,
+                only,
+            });
+        }
+        Command::Tidy => run_tidy()?,
+        Command::Kafka(command) => run_kafka(command)?,
+        Command::Compose => {
+            compose::check_file(&python::interpreter()?)?;
+            println!("started and ended: {}", compose::start_each()?);
+        }
+        Command::Cut(passed) => lab::run("cut", &passed.args)?,
+        Command::Crash(passed) => lab::run("crash", &passed.args)?,
+        Command::E2e(passed) => lab::run("e2e", &passed.args)?,
+        Command::Bench(passed) => lab::run("bench", &passed.args)?,
+    }
+    Ok(true)
 }
 
 fn run_tidy() -> Result<()> {

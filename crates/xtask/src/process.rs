@@ -40,6 +40,15 @@ pub fn output(command: &mut Command) -> Result<String> {
     )
 }
 
+/// Runs to the end; whether it succeeded is all that matters.
+pub fn succeeds(command: &mut Command) -> bool {
+    let quiet = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    quiet.status().is_ok_and(|status| status.success())
+}
+
 /// Runs to the end on this terminal.
 pub fn run_shown(command: &mut Command) -> Result<()> {
     let name = shown(command);

@@ -58,24 +58,34 @@ pub struct Broker {
 impl Broker {
     /// A new, empty broker that serves when this returns.
     pub fn start(options: &Options) -> Result<Broker> {
+        let free = process::free_ports(2)?;
+        let ports = Ports {
+            client: options.port.unwrap_or(free[0]),
+            controller: free[1],
+        };
+        Broker::start_with(&options.name, ports, |data| {
+            Ok(properties::server(ports, data, options.fast_timeouts))
+        })
+    }
+
+    /// As [`Broker::start`], on the `server.properties` that is made for its folder of data.
+    pub fn start_with(
+        name: &str,
+        ports: Ports,
+        properties: impl FnOnce(&Path) -> Result<String>,
+    ) -> Result<Broker> {
         jars::fetch()?;
-        let dir = workspace::target().join("kafka-data").join(&options.name);
+        let dir = workspace::target().join("kafka-data").join(name);
         end_leftover(&dir)?;
         if dir.exists() {
             fs::remove_dir_all(&dir)
                 .with_context(|| format!("failed to empty {}", dir.display()))?;
         }
         fs::create_dir_all(&dir)?;
-        let free = process::free_ports(2)?;
-        let ports = Ports {
-            client: options.port.unwrap_or(free[0]),
-            controller: free[1],
-        };
         if process::answers(ports.client) {
             bail!("port {} of 127.0.0.1 is taken", ports.client);
         }
-        let text = properties::server(ports, &dir.join("log"), options.fast_timeouts);
-        fs::write(dir.join("server.properties"), text)?;
+        fs::write(dir.join("server.properties"), properties(&dir.join("log"))?)?;
         format_storage(&dir)?;
         let mut broker = Broker {
             dir,

@@ -38,11 +38,11 @@ pub(super) fn class_path() -> String {
 /// Makes sure of Java and of the jars; fetches what is not there. Returns the jars' folder.
 pub fn fetch() -> Result<PathBuf> {
     let jars = dir().join("jars");
-    machine::ensure(&["java"], &["openjdk-17-jre-headless"])?;
+    machine::ensure(machine::KAFKA, &["java"], &["openjdk-17-jre-headless"])?;
     if is_complete(&jars) {
         return Ok(jars);
     }
-    machine::ensure(&["mvn"], &["maven"])?;
+    machine::ensure(machine::KAFKA, &["mvn"], &["maven"])?;
     fs::create_dir_all(&jars)?;
     let pom = dir().join("pom.xml");
     fs::write(&pom, POM.replace("@VERSION@", VERSION))?;
@@ -55,7 +55,8 @@ pub fn fetch() -> Result<PathBuf> {
         .arg(format!("-DoutputDirectory={}", jars.display()));
     if let Err(error) = process::run_quiet(&mut mvn) {
         let mend = "let Maven reach repo.maven.apache.org, or set KAFKA_BOOTSTRAP to a broker";
-        return Err(machine::Missing::new(format!("Maven failed: {error:#}"), mend).into());
+        let reason = format!("Maven failed: {error:#}");
+        return Err(machine::Missing::new(machine::KAFKA, reason, mend).into());
     }
     fs::write(marker(&jars), VERSION).context("failed to mark the jars as complete")?;
     Ok(jars)

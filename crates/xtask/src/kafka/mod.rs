@@ -13,6 +13,7 @@ use anyhow::Result;
 
 pub use broker::{Broker, Options};
 pub use jars::{VERSION, fetch};
+pub use properties::Ports;
 pub use standing::{start, status, stop};
 
 /// The variable by which tests and the lab find the broker; set from outside, it names one that

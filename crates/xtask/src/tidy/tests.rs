@@ -265,7 +265,7 @@ fn paths_of_one_machine() {
     }
     red(
         "crates/sim/src/tests.rs",
-        &rust("// /work/x"),
+        &rust(&format!("// {}/x", "/work")),
         "a path of one machine",
     );
     green("crates/sim/src/tests.rs", &rust("// /tmp/x"));

@@ -1,0 +1,13 @@
+# One image for every stage; which one is the container's command.
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked -p gannet
+
+FROM debian:bookworm-slim
+RUN useradd --system --no-create-home gannet
+WORKDIR /srv/gannet
+COPY --from=build /src/target/release/gannet /usr/local/bin/gannet
+COPY config config
+USER gannet
+CMD ["gannet", "--help"]

@@ -1,0 +1,72 @@
+//! `cargo xtask cut|crash|e2e|bench`: what the machine must have, then the `lab` binary of the
+//! integration crate, which does the work.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::kafka::{self, Cluster, Options};
+use crate::{machine, process, workspace};
+
+/// A subcommand of `lab` and what it needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Check {
+    pub name: &'static str,
+    pub needs: &'static [&'static str],
+}
+
+pub const CHECKS: &[Check] = &[
+    Check {
+        name: "cut",
+        needs: &[],
+    },
+    Check {
+        name: "crash",
+        needs: &[machine::KAFKA],
+    },
+    Check {
+        name: "e2e",
+        needs: &[machine::KAFKA, machine::SOFTFLOWD],
+    },
+    Check {
+        name: "bench",
+        needs: &[machine::KAFKA],
+    },
+];
+
+/// Builds `lab` and runs one of its checks on this terminal.
+pub fn run(name: &str, args: &[String]) -> Result<()> {
+    let Some(check) = CHECKS.iter().find(|check| check.name == name) else {
+        bail!("no check is called {name}");
+    };
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(workspace::root());
+    cargo
+        .args([
+            "run",
+            "--release",
+            "-p",
+            "tests",
+            "--bin",
+            "lab",
+            "--",
+            name,
+        ])
+        .args(args);
+    if check.needs.contains(&machine::SOFTFLOWD) {
+        softflowd()?;
+    }
+    // Held until the check has ended.
+    let cluster = match check.needs.contains(&machine::KAFKA) {
+        true => Some(Cluster::get(&Options::named(name).with_fast_timeouts())?),
+        false => None,
+    };
+    if let Some(cluster) = &cluster {
+        cargo.env(kafka::BOOTSTRAP, cluster.bootstrap());
+    }
+    process::run_shown(&mut cargo)
+}
+
+pub fn softflowd() -> Result<()> {
+    machine::ensure(machine::SOFTFLOWD, &["softflowd"], &["softflowd"])
+}

@@ -1,0 +1,127 @@
+//! `cargo xtask test`: every part of [`parts::PARTS`] in order, a line for each, and the sum. A
+//! part that this machine cannot run is listed with its reason; `--require` makes it a failure.
+
+mod cargo_test;
+mod parts;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::kafka::{self, Cluster, Options as Broker};
+use crate::machine::{self, Missing};
+use crate::python;
+
+use parts::{PARTS, Part};
+use report::{Tally, conclude};
+
+/// What of the tests to run.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Leave out what needs more than Rust.
+    pub fast: bool,
+    /// Needs whose absence is a failure.
+    pub require: Vec<String>,
+    /// Only these parts; all when empty.
+    pub only: Vec<String>,
+}
+
+/// Runs the tests; `true` when nothing failed.
+pub fn run(options: &Options) -> Result<bool> {
+    let chosen = choose(options)?;
+    let mut context = Context::new(options.fast);
+    let began = Instant::now();
+    let mut sum = Tally::default();
+    for part in chosen {
+        let started = Instant::now();
+        let ended = (part.run)(&mut context);
+        let (tally, lines) = conclude(part.name, ended, &options.require, started.elapsed());
+        lines.iter().for_each(|line| println!("{line}"));
+        sum += tally;
+    }
+    drop(context);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("unknown");
+    println!("{:.0} s, load {load}", began.elapsed().as_secs_f64());
+    println!("{sum}");
+    Ok(sum.failed == 0)
+}
+
+fn choose(options: &Options) -> Result<Vec<&'static Part>> {
+    for need in &options.require {
+        if !machine::NEEDS.contains(&need.as_str()) {
+            bail!("--require knows {}, not {need}", machine::NEEDS.join(", "));
+        }
+    }
+    for name in &options.only {
+        if !PARTS.iter().any(|part| part.name == name) {
+            let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
+            bail!("--only knows {}, not {name}", names.join(", "));
+        }
+    }
+    let is_chosen = |part: &&Part| match options.only.as_slice() {
+        [] => part.is_fast || !options.fast,
+        only => only.iter().any(|name| name == part.name),
+    };
+    Ok(PARTS.iter().filter(is_chosen).collect())
+}
+
+/// What parts share. Fetched or started at its first use, and once: what could not be had is not
+/// tried again.
+pub struct Context {
+    fast: bool,
+    kafka: Option<Result<Cluster, Missing>>,
+    python: Option<Result<PathBuf, Missing>>,
+    is_built: bool,
+}
+
+impl Context {
+    fn new(fast: bool) -> Self {
+        Context {
+            fast,
+            kafka: None,
+            python: None,
+            is_built: false,
+        }
+    }
+
+    /// The address of a Kafka to test against.
+    fn kafka(&mut self) -> Result<String> {
+        if self.kafka.is_none() {
+            let options = Broker::named("test").with_fast_timeouts();
+            self.kafka = Some(or_missing(Cluster::get(&options))?);
+        }
+        match self.kafka.as_ref().expect("set above") {
+            Ok(cluster) => Ok(cluster.bootstrap()),
+            Err(missing) => Err(missing.clone().into()),
+        }
+    }
+
+    fn python(&mut self) -> Result<PathBuf> {
+        if self.python.is_none() {
+            self.python = Some(or_missing(python::interpreter())?);
+        }
+        Ok(self.python.clone().expect("set above")?)
+    }
+
+    /// Sets `KAFKA_BOOTSTRAP` for a program that uses Kafka if it is there.
+    fn lend_kafka(&mut self, command: &mut std::process::Command) {
+        if let (false, Ok(bootstrap)) = (self.fast, self.kafka()) {
+            command.env(kafka::BOOTSTRAP, bootstrap);
+        } else {
+            command.env_remove(kafka::BOOTSTRAP);
+        }
+    }
+}
+
+/// Parts a lack of the machine from an error.
+fn or_missing<T>(result: Result<T>) -> Result<Result<T, Missing>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => error.downcast::<Missing>().map(Err),
+    }
+}

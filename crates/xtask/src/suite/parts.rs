@@ -1,0 +1,114 @@
+//! The parts of the test run, in one table.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::report::{Outcome, Tally};
+use super::{Context, cargo_test};
+use crate::{compose, kafka, process, python, tidy, workspace};
+
+/// One part of the run.
+pub struct Part {
+    pub name: &'static str,
+    /// Needs nothing beyond Rust.
+    pub is_fast: bool,
+    pub run: fn(&mut Context) -> Result<Outcome>,
+}
+
+pub const PARTS: &[Part] = &[
+    Part {
+        name: "tidy",
+        is_fast: true,
+        run: tidy,
+    },
+    Part {
+        name: "kafka",
+        is_fast: false,
+        run: kafka,
+    },
+    Part {
+        name: "compose",
+        is_fast: false,
+        run: compose,
+    },
+    Part {
+        name: "build",
+        is_fast: true,
+        run: |context| build(context).map(|()| built()),
+    },
+    Part {
+        name: "cargo",
+        is_fast: true,
+        run: cargo_test::run,
+    },
+    Part {
+        name: "python",
+        is_fast: false,
+        run: python,
+    },
+];
+
+fn tidy(_: &mut Context) -> Result<Outcome> {
+    let findings = tidy::run(&workspace::root())?;
+    if findings.is_empty() {
+        return Ok(Outcome::passed(""));
+    }
+    let tally = Tally {
+        failed: findings.len(),
+        ..Tally::default()
+    };
+    let details = findings.iter().map(ToString::to_string).collect();
+    Ok(Outcome {
+        tally,
+        summary: format!("{} findings", findings.len()),
+        details,
+    })
+}
+
+fn kafka(context: &mut Context) -> Result<Outcome> {
+    let bootstrap = context.kafka()?;
+    Ok(Outcome::passed(format!(
+        "Apache Kafka {} on {bootstrap}",
+        kafka::VERSION
+    )))
+}
+
+fn compose(context: &mut Context) -> Result<Outcome> {
+    compose::check_file(&context.python()?)?;
+    Ok(Outcome::passed(
+        "docker-compose.yml is as the compose specification says",
+    ))
+}
+
+/// Every binary, once: the parts after it start them.
+fn build(context: &mut Context) -> Result<()> {
+    if !context.is_built {
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(workspace::root());
+        process::run_quiet(cargo.args(["build", "--release", "--workspace", "--bins"]))?;
+        context.is_built = true;
+    }
+    Ok(())
+}
+
+fn built() -> Outcome {
+    Outcome::passed("every binary of the workspace")
+}
+
+fn python(context: &mut Context) -> Result<Outcome> {
+    let interpreter = context.python()?;
+    let run = |args: &[&str]| {
+        let mut command = Command::new(&interpreter);
+        let command = command
+            .current_dir(python::scripts())
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        process::output(command.args(args))
+    };
+    run(&["-m", "unittest", "-q"])?;
+    let read = run(&["read_golden.py", "../../schemas/golden"])?;
+    let samples = read.lines().count();
+    Ok(Outcome::passed(format!(
+        "{samples} golden samples as their schemas say"
+    )))
+}
