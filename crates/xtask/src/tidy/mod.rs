@@ -5,7 +5,6 @@
 mod arrows;
 mod manifest;
 mod metrics;
-mod pages;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -48,7 +47,6 @@ const RULES: &[(&str, Rule)] = &[
     ("text", text::check),
     ("source", source::check),
     ("metric names", metrics::check),
-    ("pages", pages::check),
 ];
 
 /// All findings in the repository at `root`, in order of file and line.
