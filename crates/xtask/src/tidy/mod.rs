@@ -5,6 +5,7 @@
 mod arrows;
 mod manifest;
 mod metrics;
+mod pages;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ const RULES: &[(&str, Rule)] = &[
     ("text", text::check),
     ("source", source::check),
     ("metric names", metrics::check),
+    ("pages", pages::check),
 ];
 
 /// All findings in the repository at `root`, in order of file and line.

@@ -358,3 +358,42 @@ fn the_grammar_of_metric_names() {
         assert!(breach.contains(why), "{bad}: {breach:?}");
     }
 }
+
+#[test]
+fn pages() {
+    red(
+        "README.md",
+        &"line\n".repeat(121),
+        "121 lines (at most 120)",
+    );
+    green("README.md", &"line\n".repeat(120));
+    red(
+        "docs/a.md",
+        "see [b](b.md)",
+        "1: link to `b.md`, which is not there",
+    );
+    green(
+        "docs/a.md",
+        "[a](a.md#here), [a](../docs/a.md), [d](../docs), [w](https://b.md), [x](#y)",
+    );
+}
+
+#[test]
+fn an_invariant_names_a_test_that_is_there() {
+    let page =
+        |test: &str| format!("<!-- invariants -->\n| 1 | `{test}` |\n<!-- /invariants -->\n");
+    let findings = |test: &str, code: &str| {
+        let tree = vec![
+            ("ARCHITECTURE.md".to_string(), page(test)),
+            ("crates/sim/src/tests.rs".to_string(), rust(code)),
+        ];
+        check(&Tree::of(tree)).len()
+    };
+    assert_eq!(findings("a::b", "#[test]\nfn b() {}"), 0);
+    assert_eq!(
+        findings("a::b", "proptest! { #[test]\nfn b(x in 0..9) {} }"),
+        0
+    );
+    assert_eq!(findings("a::b", "#[test]\nfn c() {}"), 1);
+    assert_eq!(findings("cargo xtask tidy", ""), 0);
+}
