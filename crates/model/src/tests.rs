@@ -1,0 +1,107 @@
+//! Tests of the schema files, the rows and the hardened reader.
+
+use arrow::array::RecordBatch;
+use proptest::prelude::*;
+
+use crate::rows::*;
+use crate::{addr, ipc, schema};
+
+fn anomaly(n: i64) -> Anomaly {
+    let entity = (n % 2 == 0).then(|| Entity { kind: "host".into(), name: format!("192.0.2.{n}") });
+    let contributor = Contributor { name: "198.51.100.1".into(), weight: 7.0, share: 0.5 };
+    Anomaly {
+        domain: "default".into(),
+        id: format!("a{n}"),
+        time_ms: 1_700_000_000_000 + n,
+        rule: "syn-flood".into(),
+        key: format!("dst_addr=192.0.2.{n}"),
+        kind: AnomalyKind::Open,
+        model: "syn-flood".into(),
+        entity,
+        value_name: "syn_packets".into(),
+        value: Some(n as f64),
+        expected: None,
+        lower: None,
+        upper: Some(3.0),
+        score: Some(6.5),
+        why: "because".into(),
+        window_start_ms: 1_699_999_990_000,
+        contributors: if n % 3 == 0 { vec![contributor] } else { vec![] },
+    }
+}
+
+#[test]
+fn every_schema_file_parses_and_says_its_version_for_each_field() {
+    for (name, schema) in schema::all() {
+        assert!(!schema.doc.is_empty(), "{name}");
+        for field in &schema.fields {
+            assert!((1..=schema.version).contains(&field.since), "{name}.{}", field.name);
+            assert!(field.doc.ends_with('.'), "{name}.{}: {}", field.name, field.doc);
+            assert!(field.since == 1 || field.nullable, "{name}.{}: new is nullable", field.name);
+        }
+        if !schema.fields.is_empty() {
+            assert!(schema.arrow.field_with_name(&schema.time).is_ok(), "{name}: its time");
+        }
+    }
+}
+
+#[test]
+fn rows_survive_the_way_to_arrow_and_back() {
+    let rows: Vec<Anomaly> = (0..7).map(anomaly).collect();
+    let batch = Anomaly::to_batch(&rows).unwrap();
+    let payload = ipc::encode(&schema::prune(&batch)).unwrap();
+    let read = ipc::decode(&payload, ipc::Limits::default()).unwrap();
+    assert_eq!(Anomaly::from_batch(&read).unwrap(), rows);
+}
+
+#[test]
+fn an_absent_nullable_column_is_null_and_an_absent_other_is_refused() {
+    let batch = Anomaly::to_batch(&[anomaly(1)]).unwrap();
+    assert!(schema::prune(&batch).num_columns() < batch.num_columns());
+    let without_rule = batch.project(&[0, 1, 2]).unwrap();
+    let error = Anomaly::from_batch(&without_rule).unwrap_err();
+    assert_eq!(error.to_string(), "column rule of evidence.anomaly is missing and may not be null");
+}
+
+#[test]
+fn addresses_keep_their_family() {
+    for text in ["192.0.2.1", "2001:db8::1", "::", "0.0.0.0"] {
+        let ip = text.parse().unwrap();
+        assert_eq!(addr::to_ip(&addr::mapped(ip)), Some(ip), "{text}");
+    }
+    assert_eq!(addr::to_ip(&[1, 2, 3, 4]), None);
+}
+
+#[test]
+fn a_bomb_is_refused_before_it_is_unpacked() {
+    use arrow::ipc::CompressionType;
+    use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+    let zeros = arrow::array::UInt64Array::from(vec![0u64; 1 << 20]);
+    let batch = RecordBatch::try_from_iter([("zeros", std::sync::Arc::new(zeros) as _)]).unwrap();
+    let options =
+        IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD)).unwrap();
+    let mut writer =
+        StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options).unwrap();
+    writer.write(&batch).unwrap();
+    let payload = writer.into_inner().unwrap();
+    assert!(payload.len() < 10_000, "{}", payload.len());
+    let limits = ipc::Limits { bytes_max: 1 << 20, rows_max: 1 << 30, columns_max: 10 };
+    let error = ipc::decode(&payload, limits).unwrap_err().to_string();
+    assert!(error.starts_with("uncompressed size 8388608"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_payload_is_an_error_or_a_batch_but_never_a_panic(
+        at in 0usize..2000, byte in any::<u8>(), cut in 0usize..4000,
+    ) {
+        let batch = Anomaly::to_batch(&[anomaly(3), anomaly(4)]).unwrap();
+        let mut payload = ipc::encode(&batch).unwrap().to_vec();
+        let at = at % payload.len();
+        payload[at] = byte;
+        payload.truncate(cut);
+        if let Ok(batch) = ipc::decode(&payload, ipc::Limits::default()) {
+            let _ = Anomaly::from_batch(&batch);
+        }
+    }
+}
