@@ -63,9 +63,11 @@ fn choose(options: &Options) -> Result<Vec<&'static Part>> {
             bail!("--only knows {}, not {name}", names.join(", "));
         }
     }
+    // A need and the part that shows it have the same name: what is required is always shown.
+    let is_required = |part: &Part| options.require.iter().any(|need| need == part.name);
     let is_chosen = |part: &&Part| match options.only.as_slice() {
         [] => part.is_fast || !options.fast,
-        only => only.iter().any(|name| name == part.name),
+        only => only.iter().any(|name| name == part.name) || is_required(part),
     };
     Ok(PARTS.iter().filter(is_chosen).collect())
 }
@@ -108,13 +110,13 @@ impl Context {
         Ok(self.python.clone().expect("set above")?)
     }
 
-    /// Sets `KAFKA_BOOTSTRAP` for a program that uses Kafka if it is there.
-    fn lend_kafka(&mut self, command: &mut std::process::Command) {
-        if let (false, Ok(bootstrap)) = (self.fast, self.kafka()) {
-            command.env(kafka::BOOTSTRAP, bootstrap);
-        } else {
-            command.env_remove(kafka::BOOTSTRAP);
+    /// Sets `KAFKA_BOOTSTRAP` for a program that uses Kafka if it is there; or says why it is not.
+    fn lend_kafka(&mut self, command: &mut std::process::Command) -> Result<()> {
+        command.env_remove(kafka::BOOTSTRAP);
+        if !self.fast {
+            command.env(kafka::BOOTSTRAP, self.kafka()?);
         }
+        Ok(())
     }
 }
 

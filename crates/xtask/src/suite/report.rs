@@ -39,6 +39,12 @@ impl Outcome {
             details: Vec::new(),
         }
     }
+
+    /// Adds a check that could not be run.
+    pub fn skip(&mut self, what: String) {
+        self.tally.skipped += 1;
+        self.details.push(format!("skipped: {what}"));
+    }
 }
 
 impl AddAssign for Tally {
