@@ -1,0 +1,17 @@
+//! The task loop, written once for all stages (DESIGN §4): input in order, duplicates, watermarks,
+//! dead letters, commits, snapshots, restore. What a stage computes is left to its engine (`Engine`);
+//! what the log is, to `bus`.
+
+mod engine;
+mod outputs;
+mod stamp;
+mod state;
+mod watermarks;
+mod writers;
+
+pub use engine::{
+    BadMessage, Block, Engine, Input, InputSpec, NOTE_BYTES_MAX, RestoreError, SourceTasks, Stage,
+    WriterPolicy,
+};
+pub use outputs::{Count, Emitted, Late, Out, Outputs, Place};
+pub use watermarks::Watermarks;

@@ -1,0 +1,141 @@
+//! What an engine hands out while it takes one message. Names, partitions and headers are the
+//! loop's (`stamp`).
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+
+/// Outputs of one message, in order. `Outputs::default()` makes an empty one for tests.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    emitted: Vec<Emitted>,
+    watermark_ms: Option<i64>,
+    counts: Vec<Count>,
+}
+
+/// Rows to be written to one topic. The loop splits them by partition and by size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Out {
+    /// The full name.
+    pub topic: String,
+    /// The header `schema`: `signals/1`.
+    pub schema: String,
+    /// The header `schema-fp`.
+    pub schema_fp: String,
+    pub batch: RecordBatch,
+    pub place: Place,
+    /// The record key (compacted topics), the same for all rows.
+    pub key: Option<Bytes>,
+    /// Least and largest time of the rows; the largest becomes the record's timestamp.
+    pub min_ts_ms: i64,
+    pub max_ts_ms: i64,
+    /// Further headers, after the loop's own.
+    pub headers: Vec<(String, String)>,
+    /// Evidence, incidents and actions do not wait for the commit interval.
+    pub urgent: bool,
+}
+
+/// Which partition rows go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// By murmur2 of each row's value in this column (`bus::Where::ByColumn`).
+    ByColumn(String),
+    /// All rows by murmur2 of these bytes.
+    ByKey(Bytes),
+    Fixed(u32),
+    /// Anywhere, evenly; decided by the output's name, so the same again after a crash.
+    Spread,
+}
+
+/// Something that an engine handed out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Emitted {
+    Data(Out),
+    Late(Late),
+}
+
+/// Rows that came after their window closed, for `<input topic>.late`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Late {
+    pub batch: RecordBatch,
+    /// The rules that missed them.
+    pub rules: Vec<String>,
+    pub reason: &'static str,
+}
+
+/// A step of a counter (`metrics::counter!`), made only when the message's commit stood, so that
+/// what is done again after a crash is counted once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// A constant of the stage's `metrics.rs`.
+    pub metric: &'static str,
+    pub labels: Vec<(&'static str, String)>,
+    pub step: u64,
+}
+
+// === impl Outputs ===
+
+impl Outputs {
+    /// Rows for a topic. An empty batch is left out: time is told by `advance` alone.
+    pub fn send(&mut self, out: Out) {
+        if out.batch.num_rows() > 0 {
+            self.emitted.push(Emitted::Data(out));
+        }
+    }
+
+    /// Rows for `<input topic>.late`, with the schema of the input message.
+    pub fn late(&mut self, batch: RecordBatch, rules: &[String], reason: &'static str) {
+        if batch.num_rows() > 0 {
+            self.emitted.push(Emitted::Late(Late { batch, rules: rules.to_vec(), reason }));
+        }
+    }
+
+    /// The task's own watermark: nothing older than this will be sent by this task any more. When
+    /// it enters a new second the loop appends heartbeats to every partition of every output topic,
+    /// after the data of this message; the data itself carries the watermark sent before. A value
+    /// below the last one is ignored.
+    pub fn advance(&mut self, watermark_ms: i64) {
+        self.watermark_ms = self.watermark_ms.max(Some(watermark_ms));
+    }
+
+    pub fn count(
+        &mut self,
+        metric: &'static str,
+        labels: &[(&'static str, &str)],
+        step: u64,
+    ) {
+        if step == 0 {
+            return;
+        }
+        let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let count = Count { metric, labels, step };
+        let same = |c: &&mut Count| c.metric == count.metric && c.labels == count.labels;
+        match self.counts.iter_mut().find(same) {
+            Some(found) => found.step += count.step,
+            None => self.counts.push(count),
+        }
+    }
+
+    pub fn emitted(&self) -> &[Emitted] {
+        &self.emitted
+    }
+
+    pub fn watermark_ms(&self) -> Option<i64> {
+        self.watermark_ms
+    }
+
+    pub fn counts(&self) -> &[Count] {
+        &self.counts
+    }
+
+    /// Only the data, for tests of engines.
+    pub fn data(&self) -> impl Iterator<Item = &Out> {
+        self.emitted.iter().filter_map(|e| match e {
+            Emitted::Data(out) => Some(out),
+            Emitted::Late(_) => None,
+        })
+    }
+
+    pub(super) fn into_parts(self) -> (Vec<Emitted>, Option<i64>, Vec<Count>) {
+        (self.emitted, self.watermark_ms, self.counts)
+    }
+}

@@ -1,0 +1,247 @@
+//! Outputs of one message as records for the log: partitions, headers, names, heartbeats, dead
+//! letters. Everything here follows from the message and the state, so a repeated run makes the same
+//! records again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bus::config::LimitsConfig;
+use bus::frame::{DeadLetter, FrameError, dead_letter};
+use bus::{Meta, Name, OutRecord, Outgoing, Record, Time, Where, Writer, frame, heartbeat};
+use bytes::Bytes;
+
+use super::engine::BadMessage;
+use super::outputs::{Count, Emitted, Late, Out, Outputs, Place};
+
+/// What all tasks of a stage stamp with.
+#[derive(Debug)]
+pub struct Stamper {
+    pub stage: String,
+    pub version: String,
+    pub config_fp: String,
+    /// Partitions of every topic that outputs, dead letters and late rows go to.
+    pub partitions: BTreeMap<String, u32>,
+    /// Where heartbeats go: every partition of every output topic.
+    pub heartbeats: Vec<(Arc<str>, u32)>,
+    pub limits: LimitsConfig,
+}
+
+/// What one or more messages made, to be committed together.
+#[derive(Debug, Default)]
+pub struct Made {
+    pub records: Vec<OutRecord>,
+    pub counts: Vec<Count>,
+    pub bytes: usize,
+    pub urgent: bool,
+    pub rows_late: u64,
+    /// Dead letters by their bounded reason.
+    pub dead: Vec<&'static str>,
+}
+
+/// Stamps the outputs of one message of one task.
+pub struct Stamp<'a> {
+    stamper: &'a Stamper,
+    writer: &'a Writer,
+    record: &'a Record,
+    /// The watermark sent before.
+    wm_ms: Option<i64>,
+    index: u32,
+    made: Made,
+}
+
+// === impl Made ===
+
+impl Made {
+    pub fn append(&mut self, mut later: Made) {
+        self.records.append(&mut later.records);
+        self.counts.append(&mut later.counts);
+        self.dead.append(&mut later.dead);
+        self.bytes += later.bytes;
+        self.rows_late += later.rows_late;
+        self.urgent |= later.urgent;
+    }
+
+    fn push(&mut self, record: OutRecord) {
+        self.bytes += record.payload.as_ref().map_or(0, Bytes::len);
+        self.records.push(record);
+    }
+}
+
+// === impl Stamp ===
+
+impl<'a> Stamp<'a> {
+    pub fn new(
+        stamper: &'a Stamper,
+        writer: &'a Writer,
+        record: &'a Record,
+        wm_ms: Option<i64>,
+    ) -> Stamp<'a> {
+        Stamp { stamper, writer, record, wm_ms, index: 0, made: Made::default() }
+    }
+
+    /// The records of what an engine handed out, and the watermark that was sent at their end.
+    pub fn outputs(mut self, outputs: Outputs, meta: &Meta) -> (Made, Option<i64>) {
+        let (emitted, watermark_ms, counts) = outputs.into_parts();
+        self.made.counts = counts;
+        for emitted in emitted {
+            let framed = match emitted {
+                Emitted::Data(out) => {
+                    self.made.urgent |= out.urgent;
+                    self.data(out)
+                }
+                Emitted::Late(late) => self.late(late, meta),
+            };
+            if let Err(error) = framed {
+                self.letter(&BadMessage::new("frame", error));
+            }
+        }
+        let sent = sent_after(watermark_ms, self.wm_ms);
+        if let Some(wm) = sent.filter(|_| sent != self.wm_ms) {
+            self.heartbeats(wm);
+        }
+        (self.made, sent)
+    }
+
+    /// The watermark that `outputs` would have sent.
+    pub fn sent_after(&self, outputs: &Outputs) -> Option<i64> {
+        sent_after(outputs.watermark_ms(), self.wm_ms)
+    }
+
+    pub fn dead(mut self, bad: &BadMessage) -> Made {
+        self.letter(bad);
+        self.made
+    }
+
+    /// What was lost of the input, as an output of the last lost message.
+    pub fn only(mut self, out: Out) -> Made {
+        if let Err(error) = self.data(out) {
+            self.letter(&BadMessage::new("frame", error));
+        }
+        self.made
+    }
+
+    fn data(&mut self, out: Out) -> Result<(), FrameError> {
+        let partitions = self.partitions(&out.topic);
+        let to = match out.place {
+            Place::ByColumn(column) => Where::ByColumn(column),
+            Place::ByKey(key) => Where::Fixed(bus::partition::partition(&key, partitions)),
+            Place::Fixed(partition) => Where::Fixed(partition),
+            Place::Spread => Where::Spread(self.seed()),
+        };
+        let meta = self.meta(out.schema, out.schema_fp, out.headers);
+        self.frame(Outgoing {
+            topic: Arc::from(out.topic),
+            to,
+            batch: out.batch,
+            key: out.key,
+            time: Time::Between(out.min_ts_ms, out.max_ts_ms),
+            meta,
+        })
+    }
+
+    fn late(&mut self, late: Late, input: &Meta) -> Result<(), FrameError> {
+        let topic = format!("{}{}", self.record.topic, LATE);
+        let headers = vec![
+            ("late-rules".to_owned(), late.rules.join(",")),
+            ("late-reason".to_owned(), late.reason.to_owned()),
+        ];
+        self.made.rows_late += late.batch.num_rows() as u64;
+        let meta = self.meta(input.schema.clone(), input.schema_fp.clone(), headers);
+        let partition = self.record.partition % self.partitions(&topic).max(1);
+        self.frame(Outgoing {
+            topic: Arc::from(topic),
+            to: Where::Fixed(partition),
+            batch: late.batch,
+            key: None,
+            time: Time::Between(input.min_ts_ms, self.record.timestamp_ms),
+            meta,
+        })
+    }
+
+    fn frame(&mut self, outgoing: Outgoing) -> Result<(), FrameError> {
+        let partitions = self.partitions(&outgoing.topic);
+        let topic = Arc::clone(&outgoing.topic);
+        let framed = frame(outgoing, partitions, &self.stamper.limits)?;
+        self.index += u32::try_from(framed.records.len()).expect("a batch has u32 rows");
+        for record in framed.records {
+            self.made.push(record);
+        }
+        for refused in framed.refused {
+            let detail = format!("a row of {} bytes for {topic}", refused.bytes);
+            self.letter(&BadMessage { reason: "row-too-large", detail });
+        }
+        Ok(())
+    }
+
+    fn heartbeats(&mut self, wm_ms: i64) {
+        let producer = self.producer();
+        for (topic, partition) in &self.stamper.heartbeats {
+            let name = self.name();
+            self.index += 1;
+            let beat = heartbeat(topic, *partition, wm_ms, name, &producer, Vec::new());
+            self.made.push(beat);
+        }
+    }
+
+    /// The message whole, on `<topic>.dlq`. It keeps its own headers, so ours have names of their own.
+    fn letter(&mut self, bad: &BadMessage) {
+        let letter =
+            DeadLetter { stage: &self.stamper.stage, kind: bad.reason, reason: &bad.detail };
+        let mut record = dead_letter(self.record, &letter);
+        record.partition = self.record.partition % self.partitions(&record.topic).max(1);
+        let mut put = |name: &str, value: String| {
+            record.headers.push((Arc::from(name), Bytes::from(value)));
+        };
+        put("dlq-first-seen", self.record.timestamp_ms.to_string());
+        put("dlq-name", self.name().to_string());
+        self.index += 1;
+        self.made.dead.push(bad.reason);
+        self.made.push(record);
+    }
+
+    fn meta(&self, schema: String, schema_fp: String, extra: Vec<(String, String)>) -> Meta {
+        Meta {
+            schema,
+            schema_fp,
+            producer: self.producer(),
+            rows: 0,
+            min_ts_ms: 0,
+            max_ts_ms: 0,
+            wm_ms: self.wm_ms,
+            name: self.name(),
+            config_fp: Some(self.stamper.config_fp.clone()),
+            replay_id: None,
+            extra,
+        }
+    }
+
+    fn name(&self) -> Name {
+        Name { writer: self.writer.clone(), offset: self.record.offset, index: self.index }
+    }
+
+    fn producer(&self) -> String {
+        let Stamper { stage, version, .. } = self.stamper;
+        format!("{stage}/{}/{}/{version}", self.record.topic, self.record.partition)
+    }
+
+    /// Counts up over the messages and outputs of one task.
+    fn seed(&self) -> u64 {
+        let offset = u64::try_from(self.record.offset).unwrap_or(0);
+        offset.wrapping_add(u64::from(self.index)).wrapping_add(u64::from(self.record.partition))
+    }
+
+    fn partitions(&self, topic: &str) -> u32 {
+        self.stamper.partitions.get(topic).copied().unwrap_or(0)
+    }
+}
+
+/// Behind an input topic's name: rows that came after their window closed.
+pub const LATE: &str = ".late";
+/// Behind an input topic's name: messages that could not be taken.
+pub const DEAD: &str = ".dlq";
+
+/// The last watermark sent: a new one goes out when it enters a new second (DESIGN §4).
+fn sent_after(wm_ms: Option<i64>, sent: Option<i64>) -> Option<i64> {
+    let is_news = |wm: &i64| sent.is_none_or(|s| wm.div_euclid(1_000) > s.div_euclid(1_000));
+    wm_ms.filter(is_news).or(sent)
+}
