@@ -2,12 +2,29 @@
 //! traits, `kafka` (a cluster) and `embedded` (one process). The only crate that knows Kafka; it
 //! leaves the task loop, snapshots and watermarks to `runtime`.
 
+pub mod config;
+pub mod crash;
+pub mod embedded;
+pub mod frame;
+pub mod fuzz;
 pub mod log;
+pub mod meta;
+pub mod metrics;
+pub mod partition;
 pub mod record;
 pub mod topics;
 
+pub use config::BusConfig;
+pub use crash::Crashing;
+pub use embedded::EmbeddedLog;
+pub use frame::{Framed, Outgoing, Time, Where, frame, heartbeat};
 pub use log::{
-    Admin, CommitError, Committed, Delivery, Event, Log, LogError, Producer, ReadEvent, Reader,
-    TaskId, Tasks, Transaction,
+    Admin, CommitError, Committed, Delivery, Event, Log, LogError, Paused, Producer, ReadEvent,
+    Reader, TaskId, Tasks, Transaction,
 };
+pub use meta::Meta;
 pub use record::{Headers, Name, OutRecord, Record, Writer};
+
+/// Bytes of a record with key and headers on either log: above the 900 KB that a message of ours may
+/// have, below the 1,048,588 that a broker takes by default.
+pub const RECORD_BYTES_MAX: usize = 1_000_000;

@@ -138,6 +138,13 @@ pub enum LogError {
     CrashPoint(u64),
 }
 
+impl LogError {
+    /// A call that failed, with the reason as text.
+    pub fn call(call: &'static str, reason: impl std::fmt::Display) -> LogError {
+        LogError::Call { call, reason: reason.to_string() }
+    }
+}
+
 /// The fate of one sent record. `ticket` is what `send` returned.
 #[derive(Debug)]
 pub struct Delivery {
