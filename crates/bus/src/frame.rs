@@ -38,6 +38,8 @@ pub enum Time {
     Column(String),
     /// The same for the whole batch.
     At(i64),
+    /// The least and the largest of the whole batch, for each of its messages.
+    Between(i64, i64),
 }
 
 /// A batch on its way to a topic.

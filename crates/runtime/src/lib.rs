@@ -2,3 +2,4 @@
 //! task loop. What a stage computes is left to the stages; what the log is, to `bus`.
 
 pub mod shutdown;
+pub mod task;

@@ -208,6 +208,7 @@ fn message(
 fn times(outgoing: &Outgoing, batch: &RecordBatch) -> Result<(i64, i64), FrameError> {
     let name = match &outgoing.time {
         Time::At(ms) => return Ok((*ms, *ms)),
+        Time::Between(least, largest) => return Ok((*least, *largest)),
         Time::Column(name) => name,
     };
     let Some(column) = batch.column_by_name(name) else {

@@ -2,8 +2,13 @@
 //! dead letters, commits, snapshots, restore. What a stage computes is left to its engine (`Engine`);
 //! what the log is, to `bus`.
 
+mod breaker;
 mod engine;
+mod metadata;
+pub mod metrics;
+mod options;
 mod outputs;
+mod snapshot;
 mod stamp;
 mod state;
 mod watermarks;
@@ -12,6 +17,9 @@ mod writers;
 pub use engine::{
     BadMessage, Block, Engine, Input, InputSpec, NOTE_BYTES_MAX, RestoreError, SourceTasks, Stage,
     WriterPolicy,
+};
+pub use options::{
+    BreakerOptions, Clock, LoopError, LoopOptions, LoopReport, SnapshotOptions, SystemClock,
 };
 pub use outputs::{Count, Emitted, Late, Out, Outputs, Place};
 pub use watermarks::Watermarks;
