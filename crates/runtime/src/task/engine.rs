@@ -86,6 +86,11 @@ pub trait Stage: Send {
     /// to all their partitions.
     fn outputs(&self) -> Vec<String>;
 
+    /// Topics for others' readers (full names) that get raw messages, and no heartbeats.
+    fn mirrors(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn engine(&self, task: &TaskId) -> Self::Engine;
 
     /// Whether tasks write snapshots; no where the note is the whole state.

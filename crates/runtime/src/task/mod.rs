@@ -21,5 +21,5 @@ pub use engine::{
 pub use options::{
     BreakerOptions, Clock, LoopError, LoopOptions, LoopReport, SnapshotOptions, SystemClock,
 };
-pub use outputs::{Count, Emitted, Late, Out, Outputs, Place};
+pub use outputs::{Count, Emitted, Late, Out, Outputs, Place, Raw};
 pub use watermarks::Watermarks;

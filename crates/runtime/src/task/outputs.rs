@@ -46,10 +46,27 @@ pub enum Place {
     Spread,
 }
 
+/// A message that is no Arrow batch (the JSON mirrors), for a topic of `Stage::mirrors`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raw {
+    /// The full name.
+    pub topic: String,
+    pub content_type: String,
+    pub payload: Bytes,
+    /// Not `ByColumn`: there are no columns.
+    pub place: Place,
+    pub key: Option<Bytes>,
+    pub timestamp_ms: i64,
+    /// Further headers, after the loop's own.
+    pub headers: Vec<(String, String)>,
+    pub urgent: bool,
+}
+
 /// Something that an engine handed out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Emitted {
     Data(Out),
+    Raw(Raw),
     Late(Late),
 }
 
@@ -80,6 +97,11 @@ impl Outputs {
         if out.batch.num_rows() > 0 {
             self.emitted.push(Emitted::Data(out));
         }
+    }
+
+    /// One message as it is.
+    pub fn raw(&mut self, raw: Raw) {
+        self.emitted.push(Emitted::Raw(raw));
     }
 
     /// Rows for `<input topic>.late`, with the schema of the input message.
@@ -131,7 +153,7 @@ impl Outputs {
     pub fn data(&self) -> impl Iterator<Item = &Out> {
         self.emitted.iter().filter_map(|e| match e {
             Emitted::Data(out) => Some(out),
-            Emitted::Late(_) => None,
+            Emitted::Raw(_) | Emitted::Late(_) => None,
         })
     }
 

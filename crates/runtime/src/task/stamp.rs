@@ -11,7 +11,7 @@ use bus::{Meta, Name, OutRecord, Outgoing, Record, Time, Where, Writer, frame, h
 use bytes::Bytes;
 
 use super::engine::BadMessage;
-use super::outputs::{Count, Emitted, Late, Out, Outputs, Place};
+use super::outputs::{Count, Emitted, Late, Out, Outputs, Place, Raw};
 
 /// What all tasks of a stage stamp with.
 #[derive(Debug)]
@@ -89,6 +89,11 @@ impl<'a> Stamp<'a> {
                     self.made.urgent |= out.urgent;
                     self.data(out)
                 }
+                Emitted::Raw(raw) => {
+                    self.made.urgent |= raw.urgent;
+                    self.raw(raw);
+                    Ok(())
+                }
                 Emitted::Late(late) => self.late(late, meta),
             };
             if let Err(error) = framed {
@@ -137,6 +142,36 @@ impl<'a> Stamp<'a> {
             time: Time::Between(out.min_ts_ms, out.max_ts_ms),
             meta,
         })
+    }
+
+    /// A message as it is, under a name like every other output.
+    fn raw(&mut self, raw: Raw) {
+        let bytes = raw.payload.len();
+        if bytes > self.stamper.limits.bytes_max {
+            let detail = format!("a message of {bytes} bytes for {}", raw.topic);
+            return self.letter(&BadMessage { reason: "row-too-large", detail });
+        }
+        let partitions = self.partitions(&raw.topic).max(1);
+        let partition = match &raw.place {
+            Place::ByKey(key) => bus::partition::partition(key, partitions),
+            Place::Fixed(partition) => *partition % partitions,
+            Place::ByColumn(_) | Place::Spread => (self.seed() % u64::from(partitions)) as u32,
+        };
+        let own = [
+            ("content-type".to_owned(), raw.content_type),
+            ("producer".to_owned(), self.producer()),
+            ("name".to_owned(), self.name().to_string()),
+        ];
+        let headers = own.into_iter().chain(raw.headers);
+        self.index += 1;
+        self.made.push(OutRecord {
+            topic: Arc::from(raw.topic),
+            partition,
+            timestamp_ms: raw.timestamp_ms,
+            key: raw.key,
+            headers: headers.map(|(n, v)| (Arc::from(n), Bytes::from(v))).collect(),
+            payload: Some(raw.payload),
+        });
     }
 
     fn late(&mut self, late: Late, input: &Meta) -> Result<(), FrameError> {
