@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 
 use crate::kafka::{self, Cluster, Options};
 use crate::{machine, process, workspace};
@@ -16,43 +16,22 @@ pub struct Check {
 }
 
 pub const CHECKS: &[Check] = &[
-    Check {
-        name: "cut",
-        needs: &[],
-    },
-    Check {
-        name: "crash",
-        needs: &[machine::KAFKA],
-    },
-    Check {
-        name: "e2e",
-        needs: &[machine::KAFKA, machine::SOFTFLOWD],
-    },
-    Check {
-        name: "bench",
-        needs: &[machine::KAFKA],
-    },
+    Check { name: "cut", needs: &[] },
+    Check { name: "crash", needs: &[machine::KAFKA] },
+    Check { name: "e2e", needs: &[machine::KAFKA, machine::SOFTFLOWD] },
+    Check { name: "bench", needs: &[machine::KAFKA] },
 ];
+
+pub fn check(name: &str) -> Result<&'static Check> {
+    CHECKS.iter().find(|check| check.name == name).with_context(|| format!("no check {name}"))
+}
 
 /// Builds `lab` and runs one of its checks on this terminal.
 pub fn run(name: &str, args: &[String]) -> Result<()> {
-    let Some(check) = CHECKS.iter().find(|check| check.name == name) else {
-        bail!("no check is called {name}");
-    };
+    let check = check(name)?;
     let mut cargo = Command::new("cargo");
     cargo.current_dir(workspace::root());
-    cargo
-        .args([
-            "run",
-            "--release",
-            "-p",
-            "tests",
-            "--bin",
-            "lab",
-            "--",
-            name,
-        ])
-        .args(args);
+    cargo.args(["run", "--release", "-p", "tests", "--bin", "lab", "--", name]).args(args);
     if check.needs.contains(&machine::SOFTFLOWD) {
         softflowd()?;
     }

@@ -28,11 +28,7 @@ pub struct Missing {
 
 impl Missing {
     pub fn new(need: &'static str, reason: impl Into<String>, mend: impl Into<String>) -> Self {
-        Missing {
-            need,
-            reason: reason.into(),
-            mend: mend.into(),
-        }
+        Missing { need, reason: reason.into(), mend: mend.into() }
     }
 }
 
@@ -47,9 +43,7 @@ impl std::error::Error for Missing {}
 /// The first `program` on the PATH.
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(program))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
 /// Makes sure that every program is there, by Debian's packages when we are root on Debian.
@@ -58,11 +52,7 @@ pub fn ensure(need: &'static str, programs: &[&str], packages: &[&str]) -> Resul
     if lacking.is_empty() {
         return Ok(());
     }
-    install(
-        need,
-        packages,
-        &format!("{} not found", lacking.join(" and ")),
-    )?;
+    install(need, packages, &format!("{} not found", lacking.join(" and ")))?;
     match self::lacking(programs).as_slice() {
         [] => Ok(()),
         still => {
@@ -94,11 +84,7 @@ pub fn install(need: &'static str, packages: &[&str], reason: &str) -> Result<()
 }
 
 fn lacking<'a>(programs: &[&'a str]) -> Vec<&'a str> {
-    programs
-        .iter()
-        .copied()
-        .filter(|program| which(program).is_none())
-        .collect()
+    programs.iter().copied().filter(|program| which(program).is_none()).collect()
 }
 
 fn by_hand(need: &'static str, packages: &[&str], reason: &str) -> Missing {

@@ -29,7 +29,11 @@ enum Command {
         only: Vec<String>,
     },
     /// Check what STYLE.md and ARCHITECTURE.md say, as far as a program can
-    Tidy,
+    Tidy {
+        /// First write the columns of schemas/*.toml into the list of what is promised
+        #[arg(long)]
+        promise: bool,
+    },
     /// Apache Kafka on this machine
     #[command(subcommand)]
     Kafka(Kafka),
@@ -89,18 +93,10 @@ fn main() -> ExitCode {
 /// `false` when what was checked did not pass.
 fn run(command: Command) -> Result<bool> {
     match command {
-        Command::Test {
-            fast,
-            require,
-            only,
-        } => {
-            return suite::run(&suite::Options {
-                fast,
-                require,
-                only,
-            });
+        Command::Test { fast, require, only } => {
+            return suite::run(&suite::Options { fast, require, only });
         }
-        Command::Tidy => run_tidy()?,
+        Command::Tidy { promise } => run_tidy(promise)?,
         Command::Kafka(command) => run_kafka(command)?,
         Command::Compose => {
             compose::check_file(&python::interpreter()?)?;
@@ -114,7 +110,10 @@ fn run(command: Command) -> Result<bool> {
     Ok(true)
 }
 
-fn run_tidy() -> Result<()> {
+fn run_tidy(promise: bool) -> Result<()> {
+    if promise {
+        tidy::promise(&workspace::root())?;
+    }
     let findings = tidy::run(&workspace::root())?;
     for finding in &findings {
         println!("{finding}");
@@ -127,18 +126,8 @@ fn run_tidy() -> Result<()> {
 fn run_kafka(command: Kafka) -> Result<()> {
     match command {
         Kafka::Fetch => println!("{}", kafka::fetch()?.display()),
-        Kafka::Start {
-            port,
-            fast_timeouts,
-        } => println!("{}", kafka::start(port, fast_timeouts)?),
-        Kafka::Stop => println!(
-            "{}",
-            if kafka::stop()? {
-                "stopped"
-            } else {
-                "none ran"
-            }
-        ),
+        Kafka::Start { port, fast_timeouts } => println!("{}", kafka::start(port, fast_timeouts)?),
+        Kafka::Stop => println!("{}", if kafka::stop()? { "stopped" } else { "none ran" }),
         Kafka::Status => match kafka::status() {
             Some((bootstrap, pid)) => println!("{bootstrap} (process {pid})"),
             None => println!("not running; start it with `cargo xtask kafka start`"),

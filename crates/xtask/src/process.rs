@@ -3,6 +3,7 @@
 //! would be the only `unsafe` here).
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -33,28 +34,46 @@ pub fn output(command: &mut Command) -> Result<String> {
         return Ok(stdout);
     }
     let stderr = String::from_utf8_lossy(&done.stderr);
-    bail!(
-        "`{name}` ended with {}:\n{}",
-        done.status,
-        tail(&format!("{stdout}{stderr}"))
-    )
+    bail!("`{name}` ended with {}:\n{}", done.status, tail(&format!("{stdout}{stderr}")))
 }
 
 /// Runs to the end; whether it succeeded is all that matters.
 pub fn succeeds(command: &mut Command) -> bool {
-    let quiet = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
+}
+
+/// Runs to the end with the whole output in a log file; lines that tell of progress are shown as
+/// they come. Gives the output, and whether the program succeeded.
+pub fn run_watched(
+    command: &mut Command,
+    log: &Path,
+    is_progress: impl Fn(&str) -> bool,
+) -> Result<(String, bool)> {
+    let name = shown(command);
+    let (reader, writer) = std::io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().with_context(|| format!("failed to start `{name}`"))?;
+    // The command holds the pipe's ends for writing: without them the reader sees the end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut file = File::create(log)?;
+    let mut text = String::new();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        writeln!(file, "{line}")?;
+        if is_progress(&line) {
+            eprintln!("  {}", line.trim());
+        }
+        text += &line;
+        text.push('\n');
+    }
+    Ok((text, child.wait()?.success()))
 }
 
 /// Runs to the end on this terminal.
 pub fn run_shown(command: &mut Command) -> Result<()> {
     let name = shown(command);
-    let status = command
-        .status()
-        .with_context(|| format!("failed to start `{name}`"))?;
+    let status = command.status().with_context(|| format!("failed to start `{name}`"))?;
     if !status.success() {
         bail!("`{name}` ended with {status}");
     }
@@ -122,12 +141,9 @@ pub fn command_line(pid: u32) -> Option<String> {
 
 /// `count` different ports that were free on loopback a moment ago.
 pub fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let held: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0"))
-        .collect::<Result<_, _>>()?;
-    held.iter()
-        .map(|listener| Ok(listener.local_addr()?.port()))
-        .collect()
+    let held: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
 /// Whether something accepts connections on this port of loopback.
@@ -143,10 +159,6 @@ pub fn tail(text: &str) -> String {
 
 fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
-    words.extend(
-        command
-            .get_args()
-            .map(|arg| arg.to_string_lossy().into_owned()),
-    );
+    words.extend(command.get_args().map(|arg| arg.to_string_lossy().into_owned()));
     words.join(" ")
 }

@@ -28,8 +28,7 @@ pub fn interpreter() -> Result<PathBuf> {
     make(&venv)?;
     eprintln!("xtask: fetching Python packages");
     let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "-q", "-r"])
-        .arg(scripts().join("requirements.txt"));
+    pip.args(["-m", "pip", "install", "-q", "-r"]).arg(scripts().join("requirements.txt"));
     if let Err(error) = process::run_quiet(&mut pip) {
         let mend = "let pip reach pypi.org, or name an index in its configuration";
         let reason = format!("pip failed: {error:#}");

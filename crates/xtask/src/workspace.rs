@@ -27,8 +27,5 @@ pub fn binary(name: &str) -> PathBuf {
 
 /// `path` as it reads from the root, for messages.
 pub fn shown(path: &Path) -> String {
-    path.strip_prefix(root())
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }

@@ -47,9 +47,7 @@ impl File {
     }
 
     pub fn service(&self, name: &str) -> Result<&Service> {
-        self.services
-            .get(name)
-            .with_context(|| format!("no service `{name}`"))
+        self.services.get(name).with_context(|| format!("no service `{name}`"))
     }
 
     /// What is not as this project needs it.
@@ -67,11 +65,7 @@ impl File {
                 }
                 continue;
             }
-            if service
-                .command
-                .first()
-                .is_none_or(|program| program != "gannet")
-            {
+            if service.command.first().is_none_or(|program| program != "gannet") {
                 found.push(format!("`{name}` does not start gannet"));
             }
             if STAGES.contains(name) {
@@ -88,24 +82,13 @@ impl Service {
         if self.command.get(1).is_none_or(|stage| stage != name) {
             found.push(format!("`{name}` starts another stage"));
         }
-        let test = self
-            .healthcheck
-            .as_ref()
-            .map(|check| check.test.join(" "))
-            .unwrap_or_default();
+        let test = self.healthcheck.as_ref().map(|check| check.test.join(" ")).unwrap_or_default();
         if !test.contains("/-/ready") {
             found.push(format!("`{name}` has no health check on /-/ready"));
         }
-        let needs = [
-            (KAFKA, "service_healthy"),
-            (TOPICS, "service_completed_successfully"),
-        ];
+        let needs = [(KAFKA, "service_healthy"), (TOPICS, "service_completed_successfully")];
         for (other, condition) in needs {
-            if self
-                .depends_on
-                .get(other)
-                .is_none_or(|needed| needed.condition != condition)
-            {
+            if self.depends_on.get(other).is_none_or(|needed| needed.condition != condition) {
                 found.push(format!("`{name}` does not wait for {other}: {condition}"));
             }
         }

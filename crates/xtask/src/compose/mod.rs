@@ -24,9 +24,7 @@ const NAME: &str = "docker-compose.yml";
 pub fn check_file(python: &Path) -> Result<()> {
     let tool = python.with_file_name("check-jsonschema");
     let mut check = Command::new(tool);
-    check
-        .args(["--builtin-schema", "vendor.compose-spec"])
-        .arg(workspace::root().join(NAME));
+    check.args(["--builtin-schema", "vendor.compose-spec"]).arg(workspace::root().join(NAME));
     process::run_quiet(&mut check)?;
     let breaches = read()?.breaches(kafka::VERSION);
     ensure!(breaches.is_empty(), "{NAME}: {}", breaches.join("; "));

@@ -28,10 +28,7 @@ const CONTROLLER: &str = ":9093";
 pub fn start_each() -> Result<String> {
     let file = super::read()?;
     let free = process::free_ports(2)?;
-    let ports = Ports {
-        client: free[0],
-        controller: free[1],
-    };
+    let ports = Ports { client: free[0], controller: free[1] };
     let _broker = Broker::start_with("compose", ports, |data| {
         Ok(properties(file.service(KAFKA)?, ports, data))
     })?;
@@ -60,24 +57,14 @@ struct Stage<'a> {
 impl<'a> Stage<'a> {
     fn start(name: &'static str, file: &'a File, ports: Ports) -> Result<Stage<'a>> {
         let service = file.service(name)?;
-        let log = workspace::target()
-            .join("compose")
-            .join(format!("{name}.log"));
+        let log = workspace::target().join("compose").join(format!("{name}.log"));
         let child = process::spawn_logged(&mut command(service, ports)?, &log)?;
-        Ok(Stage {
-            name,
-            service,
-            child,
-        })
+        Ok(Stage { name, service, child })
     }
 
     fn wait_until_ready(&mut self, ports: Ports) -> Result<()> {
         let (what, name) = (format!("service `{}` ready", self.name), self.name);
-        let check = self
-            .service
-            .healthcheck
-            .as_ref()
-            .context("no health check")?;
+        let check = self.service.healthcheck.as_ref().context("no health check")?;
         let ["CMD", words @ ..] = &check.test.iter().map(String::as_str).collect::<Vec<_>>()[..]
         else {
             bail!("service `{name}`: only health checks of the form CMD are known");
@@ -96,11 +83,7 @@ impl<'a> Stage<'a> {
         process::signal(self.child.id(), "TERM")?;
         let ended = process::wait_for_exit(&mut self.child, STOP_WITHIN)?;
         let status = ended.with_context(|| format!("service `{}` ignores SIGTERM", self.name))?;
-        ensure!(
-            status.success(),
-            "service `{}` ended with {status} on SIGTERM",
-            self.name
-        );
+        ensure!(status.success(), "service `{}` ended with {status} on SIGTERM", self.name);
         Ok(())
     }
 }
@@ -115,10 +98,7 @@ impl Drop for Stage<'_> {
 /// A service's very command and environment, from the repository's root, where the image has its
 /// working directory's files too.
 fn command(service: &Service, ports: Ports) -> Result<Command> {
-    let (program, args) = service
-        .command
-        .split_first()
-        .context("a service has no command")?;
+    let (program, args) = service.command.split_first().context("a service has no command")?;
     let mut command = Command::new(workspace::binary(program));
     command.current_dir(workspace::root()).args(args);
     for (name, value) in &service.environment {

@@ -7,54 +7,27 @@ use super::services::{on_loopback, properties};
 use super::{kafka, read};
 use crate::kafka::Ports;
 
-const PORTS: Ports = Ports {
-    client: 4001,
-    controller: 4002,
-};
+const PORTS: Ports = Ports { client: 4001, controller: 4002 };
 
 #[test]
 fn the_file_is_as_the_project_needs_it() {
-    assert_eq!(
-        read().unwrap().breaches(kafka::VERSION),
-        Vec::<String>::new()
-    );
+    assert_eq!(read().unwrap().breaches(kafka::VERSION), Vec::<String>::new());
 }
 
 #[test]
 fn what_is_not_as_needed_is_named() {
     let text = std::fs::read_to_string(crate::workspace::root().join(super::NAME)).unwrap();
     for (from, to, expected) in [
-        (
-            "apache/kafka:4.3.1",
-            "apache/kafka:4.0.0",
-            "kafka is apache/kafka:4.0.0",
-        ),
+        ("apache/kafka:4.3.1", "apache/kafka:4.0.0", "kafka is apache/kafka:4.0.0"),
         ("  ingest:", "  ingress:", "no service `ingest`"),
-        (
-            "[gannet, detect,",
-            "[gannet, correlate,",
-            "`detect` starts another stage",
-        ),
-        (
-            "[gannet, topics,",
-            "[kafka, topics,",
-            "`topics` does not start gannet",
-        ),
+        ("[gannet, detect,", "[gannet, correlate,", "`detect` starts another stage"),
+        ("[gannet, topics,", "[kafka, topics,", "`topics` does not start gannet"),
         ("/-/ready", "/metrics", "no health check on /-/ready"),
-        (
-            "condition: service_completed_successfully",
-            "condition: service_started",
-            "wait for",
-        ),
+        ("condition: service_completed_successfully", "condition: service_started", "wait for"),
     ] {
         assert!(text.contains(from), "{from}");
-        let breaches = File::parse(&text.replace(from, to))
-            .unwrap()
-            .breaches(kafka::VERSION);
-        assert!(
-            breaches.iter().any(|breach| breach.contains(expected)),
-            "{breaches:?}"
-        );
+        let breaches = File::parse(&text.replace(from, to)).unwrap().breaches(kafka::VERSION);
+        assert!(breaches.iter().any(|breach| breach.contains(expected)), "{breaches:?}");
     }
     assert!(File::parse("services: [").is_err());
 }

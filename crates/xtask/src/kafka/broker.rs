@@ -34,11 +34,7 @@ pub struct Options {
 
 impl Options {
     pub fn named(name: &str) -> Self {
-        Options {
-            name: name.to_string(),
-            port: None,
-            fast_timeouts: false,
-        }
+        Options { name: name.to_string(), port: None, fast_timeouts: false }
     }
 
     pub fn with_fast_timeouts(mut self) -> Self {
@@ -59,10 +55,7 @@ impl Broker {
     /// A new, empty broker that serves when this returns.
     pub fn start(options: &Options) -> Result<Broker> {
         let free = process::free_ports(2)?;
-        let ports = Ports {
-            client: options.port.unwrap_or(free[0]),
-            controller: free[1],
-        };
+        let ports = Ports { client: options.port.unwrap_or(free[0]), controller: free[1] };
         Broker::start_with(&options.name, ports, |data| {
             Ok(properties::server(ports, data, options.fast_timeouts))
         })
@@ -87,11 +80,7 @@ impl Broker {
         }
         fs::write(dir.join("server.properties"), properties(&dir.join("log"))?)?;
         format_storage(&dir)?;
-        let mut broker = Broker {
-            dir,
-            ports,
-            child: None,
-        };
+        let mut broker = Broker { dir, ports, child: None };
         broker.restart()?;
         Ok(broker)
     }
@@ -150,10 +139,7 @@ impl Broker {
         process::wait_until("Apache Kafka serving", READY_WITHIN, || {
             let text = fs::read_to_string(log).unwrap_or_default();
             if let Some(status) = child.try_wait()? {
-                bail!(
-                    "Apache Kafka ended with {status}:\n{}",
-                    process::tail(&text)
-                );
+                bail!("Apache Kafka ended with {status}:\n{}", process::tail(&text));
             }
             Ok(text.contains(SERVING) && process::answers(port))
         })
@@ -174,18 +160,12 @@ fn end_leftover(dir: &Path) -> Result<()> {
     };
     eprintln!("xtask: ending a left-over broker, process {pid}");
     process::signal(pid, "KILL")?;
-    process::wait_until("the left-over broker's end", STOP_WITHIN, || {
-        Ok(!is_broker(pid, dir))
-    })
+    process::wait_until("the left-over broker's end", STOP_WITHIN, || Ok(!is_broker(pid, dir)))
 }
 
 /// The process id of the broker that runs on this folder, if one does.
 pub(super) fn running_in(dir: &Path) -> Option<u32> {
-    let pid = fs::read_to_string(dir.join("pid"))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
+    let pid = fs::read_to_string(dir.join("pid")).ok()?.trim().parse().ok()?;
     is_broker(pid, dir).then_some(pid)
 }
 
@@ -197,47 +177,21 @@ fn is_broker(pid: u32, dir: &Path) -> bool {
 
 fn format_storage(dir: &Path) -> Result<()> {
     let mut uuid = Command::new("java");
-    uuid.args([
-        "-cp",
-        &jars::class_path(),
-        "kafka.tools.StorageTool",
-        "random-uuid",
-    ]);
+    uuid.args(["-cp", &jars::class_path(), "kafka.tools.StorageTool", "random-uuid"]);
     // slf4j may write lines of its own before the id.
-    let id = process::output(&mut uuid)?
-        .lines()
-        .last()
-        .unwrap_or_default()
-        .trim()
-        .to_string();
+    let id = process::output(&mut uuid)?.lines().last().unwrap_or_default().trim().to_string();
     let mut format = Command::new("java");
-    format.args([
-        "-cp",
-        &jars::class_path(),
-        "kafka.tools.StorageTool",
-        "format",
-        "-t",
-        &id,
-    ]);
-    format
-        .arg("--ignore-formatted")
-        .arg("-c")
-        .arg(dir.join("server.properties"));
+    format.args(["-cp", &jars::class_path(), "kafka.tools.StorageTool", "format", "-t", &id]);
+    format.arg("--ignore-formatted").arg("-c").arg(dir.join("server.properties"));
     process::run_quiet(&mut format).context("failed to format the broker's storage")
 }
 
 /// Small heap, cheap start; warnings only, but for the line that says it serves.
 fn server_command(dir: &Path) -> Command {
     let mut java = Command::new("java");
-    java.args([
-        "-Xms256m",
-        "-Xmx512m",
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
-    ]);
+    java.args(["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
     java.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
     java.arg("-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info");
-    java.args(["-cp", &jars::class_path(), "kafka.Kafka"])
-        .arg(dir.join("server.properties"));
+    java.args(["-cp", &jars::class_path(), "kafka.Kafka"]).arg(dir.join("server.properties"));
     java
 }

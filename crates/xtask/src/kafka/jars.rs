@@ -48,11 +48,8 @@ pub fn fetch() -> Result<PathBuf> {
     fs::write(&pom, POM.replace("@VERSION@", VERSION))?;
     eprintln!("xtask: fetching Apache Kafka {VERSION} from Maven");
     let mut mvn = Command::new("mvn");
-    mvn.args(["-q", "-B", "-f"])
-        .arg(&pom)
-        .arg("dependency:copy-dependencies");
-    mvn.arg("-DincludeScope=runtime")
-        .arg(format!("-DoutputDirectory={}", jars.display()));
+    mvn.args(["-q", "-B", "-f"]).arg(&pom).arg("dependency:copy-dependencies");
+    mvn.arg("-DincludeScope=runtime").arg(format!("-DoutputDirectory={}", jars.display()));
     if let Err(error) = process::run_quiet(&mut mvn) {
         let mend = "let Maven reach repo.maven.apache.org, or set KAFKA_BOOTSTRAP to a broker";
         let reason = format!("Maven failed: {error:#}");

@@ -15,11 +15,7 @@ const NAME: &str = "standing";
 
 /// Starts the standing broker, empty, and leaves it running. Returns its address.
 pub fn start(port: Option<u16>, fast_timeouts: bool) -> Result<String> {
-    let broker = Broker::start(&Options {
-        name: NAME.to_string(),
-        port,
-        fast_timeouts,
-    })?;
+    let broker = Broker::start(&Options { name: NAME.to_string(), port, fast_timeouts })?;
     let bootstrap = broker.bootstrap();
     fs::write(bootstrap_file(), &bootstrap).context("failed to write the broker's address")?;
     broker.leave_running();

@@ -4,22 +4,13 @@ use std::path::Path;
 
 use super::properties::{Ports, server};
 
-const PORTS: Ports = Ports {
-    client: 4001,
-    controller: 4002,
-};
+const PORTS: Ports = Ports { client: 4001, controller: 4002 };
 
 #[test]
 fn a_broker_listens_on_loopback_only() {
     let text = server(PORTS, Path::new("data"), false);
-    let listeners = text
-        .lines()
-        .find(|line| line.starts_with("listeners="))
-        .unwrap();
-    assert_eq!(
-        listeners,
-        "listeners=PLAINTEXT://127.0.0.1:4001,CONTROLLER://127.0.0.1:4002"
-    );
+    let listeners = text.lines().find(|line| line.starts_with("listeners=")).unwrap();
+    assert_eq!(listeners, "listeners=PLAINTEXT://127.0.0.1:4001,CONTROLLER://127.0.0.1:4002");
     assert!(!text.contains("0.0.0.0"));
 }
 

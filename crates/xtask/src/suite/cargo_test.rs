@@ -1,10 +1,8 @@
 //! `cargo test` of the whole workspace, its lines read and counted.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use super::Context;
 use super::report::{Outcome, Tally};
@@ -23,36 +21,14 @@ pub fn run(context: &mut Context) -> Result<Outcome> {
     // Without Kafka the part `kafka` has said so, and the tests that need it say so again.
     let _ = context.lend_kafka(&mut cargo);
     let log = workspace::target().join("xtask-cargo-test.log");
-    let (text, succeeded) = run_watched(&mut cargo, &log)?;
+    let (text, succeeded) = process::run_watched(&mut cargo, &log, |line| {
+        line.trim_start().starts_with("Running ") || line.ends_with("... FAILED")
+    })?;
     let outcome = read(&text);
     if !succeeded && outcome.tally.failed == 0 {
         bail!("cargo test failed:\n{}", process::tail(&text));
     }
     Ok(outcome)
-}
-
-/// Runs with the whole output in a log file; what tells of progress is shown as it comes.
-fn run_watched(command: &mut Command, log: &std::path::Path) -> Result<(String, bool)> {
-    let (reader, writer) = std::io::pipe()?;
-    command
-        .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer);
-    let mut child = command.spawn().context("failed to start cargo")?;
-    // The command holds the pipe's ends for writing: without them the reader sees the end.
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut file = File::create(log)?;
-    let mut text = String::new();
-    for line in BufReader::new(reader).split(b'\n') {
-        let line = String::from_utf8_lossy(&line?).into_owned();
-        writeln!(file, "{line}")?;
-        if line.trim_start().starts_with("Running ") || line.ends_with("... FAILED") {
-            eprintln!("  {}", line.trim());
-        }
-        text += &line;
-        text.push('\n');
-    }
-    Ok((text, child.wait()?.success()))
 }
 
 /// Counts the tests in cargo's output.
@@ -70,34 +46,18 @@ pub(super) fn read(text: &str) -> Outcome {
             details.push(line.to_string());
         }
     }
-    let binaries = text
-        .lines()
-        .filter(|line| line.starts_with("test result: "))
-        .count();
+    let binaries = text.lines().filter(|line| line.starts_with("test result: ")).count();
     if tally.failed > 0 {
         details.push("the output is in target/xtask-cargo-test.log".to_string());
     }
-    Outcome {
-        tally,
-        summary: format!("{tally} in {binaries} test binaries"),
-        details,
-    }
+    Outcome { tally, summary: format!("{tally} in {binaries} test binaries"), details }
 }
 
 /// Of `ok. 13 passed; 0 failed; 1 ignored; 0 measured; …`.
 fn counted(counts: &str) -> Tally {
     let number = |word: &str| {
         let before = counts.split(word).next().unwrap_or_default();
-        before
-            .trim_end()
-            .rsplit([' ', ';'])
-            .next()
-            .and_then(|n| n.parse().ok())
-            .unwrap_or(0)
+        before.trim_end().rsplit([' ', ';']).next().and_then(|n| n.parse().ok()).unwrap_or(0)
     };
-    Tally {
-        passed: number("passed"),
-        failed: number("failed"),
-        skipped: number("ignored"),
-    }
+    Tally { passed: number("passed"), failed: number("failed"), skipped: number("ignored") }
 }

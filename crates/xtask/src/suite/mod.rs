@@ -83,12 +83,7 @@ pub struct Context {
 
 impl Context {
     fn new(fast: bool) -> Self {
-        Context {
-            fast,
-            kafka: None,
-            python: None,
-            is_built: false,
-        }
+        Context { fast, kafka: None, python: None, is_built: false }
     }
 
     /// The address of a Kafka to test against.

@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::report::{Outcome, Tally};
 use super::{Context, cargo_test};
-use crate::{compose, kafka, process, python, tidy, workspace};
+use crate::{compose, kafka, lab, machine, process, python, tidy, workspace};
 
 /// One part of the run.
 pub struct Part {
@@ -17,36 +17,12 @@ pub struct Part {
 }
 
 pub const PARTS: &[Part] = &[
-    Part {
-        name: "tidy",
-        is_fast: true,
-        run: tidy,
-    },
-    Part {
-        name: "kafka",
-        is_fast: false,
-        run: kafka,
-    },
-    Part {
-        name: "compose",
-        is_fast: false,
-        run: compose,
-    },
-    Part {
-        name: "build",
-        is_fast: true,
-        run: |context| build(context).map(|()| built()),
-    },
-    Part {
-        name: "cargo",
-        is_fast: true,
-        run: cargo_test::run,
-    },
-    Part {
-        name: "python",
-        is_fast: false,
-        run: python,
-    },
+    Part { name: "tidy", is_fast: true, run: tidy },
+    Part { name: "kafka", is_fast: false, run: kafka },
+    Part { name: "compose", is_fast: false, run: compose },
+    Part { name: "build", is_fast: true, run: |context| build(context).map(|()| built()) },
+    Part { name: "cargo", is_fast: true, run: cargo_test::run },
+    Part { name: "python", is_fast: false, run: python },
 ];
 
 fn tidy(_: &mut Context) -> Result<Outcome> {
@@ -54,31 +30,19 @@ fn tidy(_: &mut Context) -> Result<Outcome> {
     if findings.is_empty() {
         return Ok(Outcome::passed(""));
     }
-    let tally = Tally {
-        failed: findings.len(),
-        ..Tally::default()
-    };
+    let tally = Tally { failed: findings.len(), ..Tally::default() };
     let details = findings.iter().map(ToString::to_string).collect();
-    Ok(Outcome {
-        tally,
-        summary: format!("{} findings", findings.len()),
-        details,
-    })
+    Ok(Outcome { tally, summary: format!("{} findings", findings.len()), details })
 }
 
 fn kafka(context: &mut Context) -> Result<Outcome> {
     let bootstrap = context.kafka()?;
-    Ok(Outcome::passed(format!(
-        "Apache Kafka {} on {bootstrap}",
-        kafka::VERSION
-    )))
+    Ok(Outcome::passed(format!("Apache Kafka {} on {bootstrap}", kafka::VERSION)))
 }
 
 fn compose(context: &mut Context) -> Result<Outcome> {
     compose::check_file(&context.python()?)?;
-    Ok(Outcome::passed(
-        "docker-compose.yml is as the compose specification says",
-    ))
+    Ok(Outcome::passed("docker-compose.yml is as the compose specification says"))
 }
 
 /// Every binary, once: the parts after it start them.
@@ -96,15 +60,36 @@ fn built() -> Outcome {
     Outcome::passed("every binary of the workspace")
 }
 
+/// The short form of one of the lab's checks, counted by its own last line.
+fn lab(context: &mut Context, name: &str) -> Result<Outcome> {
+    build(context)?;
+    let mut command = Command::new(workspace::binary("lab"));
+    command.current_dir(workspace::root()).args([name, "--short"]);
+    if lab::check(name)?.needs.contains(&machine::KAFKA) {
+        context.lend_kafka(&mut command)?;
+    }
+    if lab::check(name)?.needs.contains(&machine::SOFTFLOWD) {
+        lab::softflowd()?;
+    }
+    let log = workspace::target().join(format!("xtask-{name}.log"));
+    let (text, succeeded) = process::run_watched(&mut command, &log, |_| false)?;
+    let outcome = text.lines().rev().find_map(Tally::read).map(|tally| Outcome {
+        tally,
+        summary: format!("{tally}, the output is in target/xtask-{name}.log"),
+        details: Vec::new(),
+    });
+    match outcome {
+        Some(outcome) if succeeded != (outcome.tally.failed > 0) => Ok(outcome),
+        _ => bail!("lab {name} ended early:\n{}", process::tail(&text)),
+    }
+}
+
 /// The contract in another language: the golden samples always, a real topic where Kafka is.
 fn python(context: &mut Context) -> Result<Outcome> {
     let interpreter = context.python()?;
     let script = |args: &[&str]| {
         let mut command = Command::new(&interpreter);
-        command
-            .current_dir(python::scripts())
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .args(args);
+        command.current_dir(python::scripts()).env("PYTHONDONTWRITEBYTECODE", "1").args(args);
         command
     };
     let mut unit_tests = script(&["-m", "unittest", "-q"]);

@@ -29,21 +29,27 @@ pub struct Outcome {
 impl Outcome {
     /// A part that is one check and passed.
     pub fn passed(summary: impl Into<String>) -> Self {
-        let tally = Tally {
-            passed: 1,
-            ..Tally::default()
-        };
-        Outcome {
-            tally,
-            summary: summary.into(),
-            details: Vec::new(),
-        }
+        let tally = Tally { passed: 1, ..Tally::default() };
+        Outcome { tally, summary: summary.into(), details: Vec::new() }
     }
 
     /// Adds a check that could not be run.
     pub fn skip(&mut self, what: String) {
         self.tally.skipped += 1;
         self.details.push(format!("skipped: {what}"));
+    }
+}
+
+impl Tally {
+    /// Of a line `N passed, N failed, N skipped`.
+    pub fn read(line: &str) -> Option<Tally> {
+        let mut numbers = [0; 3];
+        let mut parts = line.trim().split(", ");
+        for (number, word) in numbers.iter_mut().zip([" passed", " failed", " skipped"]) {
+            *number = parts.next()?.strip_suffix(word)?.parse().ok()?;
+        }
+        let [passed, failed, skipped] = numbers;
+        parts.next().is_none().then_some(Tally { passed, failed, skipped })
     }
 }
 
@@ -57,11 +63,7 @@ impl AddAssign for Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally {
-            passed,
-            failed,
-            skipped,
-        } = self;
+        let Tally { passed, failed, skipped } = self;
         write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
     }
 }
@@ -73,22 +75,13 @@ pub fn conclude(
     required: &[String],
     took: Duration,
 ) -> (Tally, Vec<String>) {
-    let one = |failed: usize| Tally {
-        passed: 0,
-        failed,
-        skipped: 1 - failed,
-    };
+    let one = |failed: usize| Tally { passed: 0, failed, skipped: 1 - failed };
     let (tally, summary, details) = match ended {
         Ok(outcome) => (outcome.tally, outcome.summary, outcome.details),
         Err(error) => match error.downcast::<Missing>() {
             Ok(missing) => {
                 let is_required = required.iter().any(|need| need == missing.need);
-                let summary = missing
-                    .reason
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .to_string();
+                let summary = missing.reason.lines().next().unwrap_or_default().to_string();
                 let mut details = vec![format!("to mend: {}", missing.mend)];
                 details.extend(missing.reason.lines().skip(1).map(str::to_string));
                 (one(is_required.into()), summary, details)
@@ -107,14 +100,5 @@ pub fn conclude(
     };
     let head = format!("{word}  {name:<9} {:>6.1} s  {summary}", took.as_secs_f64());
     let lines = std::iter::once(head.trim_end().to_string());
-    (
-        tally,
-        lines
-            .chain(
-                details
-                    .into_iter()
-                    .map(|detail| format!("         {detail}")),
-            )
-            .collect(),
-    )
+    (tally, lines.chain(details.into_iter().map(|detail| format!("         {detail}"))).collect())
 }

@@ -23,11 +23,7 @@ test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fin
 ";
 
 fn tally(passed: usize, failed: usize, skipped: usize) -> Tally {
-    Tally {
-        passed,
-        failed,
-        skipped,
-    }
+    Tally { passed, failed, skipped }
 }
 
 fn lacking_python() -> anyhow::Error {
@@ -38,15 +34,9 @@ fn lacking_python() -> anyhow::Error {
 fn cargo_lines_are_counted() {
     let outcome = read(CARGO);
     assert_eq!(outcome.tally, tally(12, 1, 2));
-    assert_eq!(
-        outcome.summary,
-        "12 passed, 1 failed, 2 skipped in 2 test binaries"
-    );
+    assert_eq!(outcome.summary, "12 passed, 1 failed, 2 skipped in 2 test binaries");
     assert_eq!(outcome.details[0], "test b::c ... FAILED");
-    assert_eq!(
-        outcome.details[1],
-        "skipped: no Kafka; to mend: set KAFKA_BOOTSTRAP"
-    );
+    assert_eq!(outcome.details[1], "skipped: no Kafka; to mend: set KAFKA_BOOTSTRAP");
 }
 
 #[test]
@@ -66,14 +56,8 @@ fn an_error_is_a_failure() {
     let error = anyhow!("it broke\nhere");
     let (failed, lines) = conclude("build", Err(error), &[], Duration::ZERO);
     assert_eq!(failed, tally(0, 1, 0));
-    assert_eq!(
-        lines,
-        ["FAILED   build        0.0 s  it broke", "         here"]
-    );
-    let outcome = Outcome {
-        tally: tally(5, 1, 0),
-        ..Outcome::default()
-    };
+    assert_eq!(lines, ["FAILED   build        0.0 s  it broke", "         here"]);
+    let outcome = Outcome { tally: tally(5, 1, 0), ..Outcome::default() };
     assert!(conclude("cargo", Ok(outcome), &[], Duration::ZERO).1[0].starts_with("FAILED"));
 }
 
@@ -85,32 +69,26 @@ fn the_sum_is_the_last_line() {
 }
 
 #[test]
+fn a_sum_is_read_back() {
+    assert_eq!(Tally::read("12 passed, 1 failed, 0 skipped"), Some(tally(12, 1, 0)));
+    for line in
+        ["", "12 passed", "a passed, 1 failed, 0 skipped", "1 passed, 1 failed, 0 skipped, x"]
+    {
+        assert_eq!(Tally::read(line), None, "{line}");
+    }
+}
+
+#[test]
 fn parts_are_chosen_by_name_and_speed() {
     let names = |options: &Options| -> Vec<&str> {
-        choose(options)
-            .unwrap()
-            .iter()
-            .map(|part| part.name)
-            .collect()
+        choose(options).unwrap().iter().map(|part| part.name).collect()
     };
-    let only = Options {
-        only: vec!["tidy".into()],
-        ..Options::default()
-    };
+    let only = Options { only: vec!["tidy".into()], ..Options::default() };
     assert_eq!(names(&only), ["tidy"]);
-    let fast = names(&Options {
-        fast: true,
-        ..Options::default()
-    });
+    let fast = names(&Options { fast: true, ..Options::default() });
     assert!(fast.contains(&"cargo") && !fast.contains(&"kafka") && !fast.contains(&"python"));
-    let unknown = Options {
-        only: vec!["tidi".into()],
-        ..Options::default()
-    };
+    let unknown = Options { only: vec!["tidi".into()], ..Options::default() };
     assert!(choose(&unknown).is_err());
-    let unknown = Options {
-        require: vec!["java".into()],
-        ..Options::default()
-    };
+    let unknown = Options { require: vec!["java".into()], ..Options::default() };
     assert!(choose(&unknown).is_err());
 }

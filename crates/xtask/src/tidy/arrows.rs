@@ -17,17 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("console", &["model", "bus", "runtime", "sql"]),
     (
         "replay",
-        &[
-            "model",
-            "bus",
-            "runtime",
-            "sql",
-            "ingest",
-            "detect",
-            "correlate",
-            "act",
-            "console",
-        ],
+        &["model", "bus", "runtime", "sql", "ingest", "detect", "correlate", "act", "console"],
     ),
     ("sim", &["model"]),
     (
@@ -82,13 +72,8 @@ const TABLES: &[&str] = &["dependencies", "dev-dependencies", "build-dependencie
 const MEND: &str = "move the code to a crate that may, or change the table with ARCHITECTURE.md";
 
 pub fn check(tree: &Tree) -> Vec<Finding> {
-    let manifests = tree
-        .files
-        .iter()
-        .filter(|file| crate_of(&file.path).is_some());
-    manifests
-        .flat_map(|file| check_manifest(&file.path, &file.text))
-        .collect()
+    let manifests = tree.files.iter().filter(|file| crate_of(&file.path).is_some());
+    manifests.flat_map(|file| check_manifest(&file.path, &file.text)).collect()
 }
 
 /// The folder of a manifest of the workspace; fuzz crates stand outside of it.
@@ -100,12 +85,7 @@ fn crate_of(path: &str) -> Option<&str> {
 
 fn check_manifest(path: &str, text: &str) -> Vec<Finding> {
     let name = crate_of(path).expect("filtered by the caller");
-    let finding = |line, what: String, mend| Finding {
-        file: path.to_string(),
-        line,
-        what,
-        mend,
-    };
+    let finding = |line, what: String, mend| Finding { file: path.to_string(), line, what, mend };
     let manifest: toml::Table = match text.parse() {
         Ok(manifest) => manifest,
         Err(error) => return vec![finding(1, format!("not TOML: {error}"), "correct it")],
@@ -130,19 +110,12 @@ fn check_manifest(path: &str, text: &str) -> Vec<Finding> {
 /// Every (table, dependency), those for one platform included.
 fn dependencies(manifest: &toml::Table) -> Vec<(&'static str, &str)> {
     let targets = manifest.get("target").and_then(toml::Value::as_table);
-    let platforms = targets
-        .into_iter()
-        .flat_map(|t| t.values())
-        .filter_map(toml::Value::as_table);
+    let platforms = targets.into_iter().flat_map(|t| t.values()).filter_map(toml::Value::as_table);
     let mut found = Vec::new();
     for place in std::iter::once(manifest).chain(platforms) {
         for table in TABLES {
             if let Some(entries) = place.get(*table).and_then(toml::Value::as_table) {
-                found.extend(
-                    entries
-                        .iter()
-                        .map(|(name, entry)| (*table, real_name(name, entry))),
-                );
+                found.extend(entries.iter().map(|(name, entry)| (*table, real_name(name, entry))));
             }
         }
     }
@@ -151,10 +124,7 @@ fn dependencies(manifest: &toml::Table) -> Vec<(&'static str, &str)> {
 
 /// A dependency may be renamed; the arrow is to what it is.
 fn real_name<'a>(name: &'a str, entry: &'a toml::Value) -> &'a str {
-    entry
-        .get("package")
-        .and_then(toml::Value::as_str)
-        .unwrap_or(name)
+    entry.get("package").and_then(toml::Value::as_str).unwrap_or(name)
 }
 
 fn line_of(text: &str, dependency: &str) -> usize {

@@ -5,9 +5,7 @@ use super::{Finding, Tree};
 const MEND: &str = "put a `#` line above it (or above its group) that says what it is for";
 
 pub fn check(tree: &Tree) -> Vec<Finding> {
-    tree.file("Cargo.toml")
-        .map(|file| check_manifest(&file.text))
-        .unwrap_or_default()
+    tree.file("Cargo.toml").map(|file| check_manifest(&file.text)).unwrap_or_default()
 }
 
 /// An empty line ends what a comment speaks of.
@@ -27,12 +25,7 @@ fn check_manifest(text: &str) -> Vec<Finding> {
         } else if in_table && !has_reason {
             let name = line.split(['=', '.', ' ']).next().unwrap_or_default();
             let what = format!("dependency `{name}` has no reason");
-            findings.push(Finding {
-                file: "Cargo.toml".into(),
-                line: at + 1,
-                what,
-                mend: MEND,
-            });
+            findings.push(Finding { file: "Cargo.toml".into(), line: at + 1, what, mend: MEND });
         }
     }
     findings

@@ -22,14 +22,8 @@ const STAGES: &[&str] = &[
     "process",
 ];
 
-const MACROS: &[&str] = &[
-    "counter",
-    "gauge",
-    "histogram",
-    "describe_counter",
-    "describe_gauge",
-    "describe_histogram",
-];
+const MACROS: &[&str] =
+    &["counter", "gauge", "histogram", "describe_counter", "describe_gauge", "describe_histogram"];
 
 /// Units that are not the plural of a thing.
 const UNITS: &[&str] = &["ratio", "info", "state"];
@@ -56,21 +50,14 @@ const NOT_BASE: &[&str] = &[
 const MEND: &str = "name it gannet_<stage>_<subject>_<unit>[_total] in base units, plural";
 
 pub fn check(tree: &Tree) -> Vec<Finding> {
-    tree.files
-        .iter()
-        .filter(|file| !file.is_test)
-        .flat_map(check_file)
-        .collect()
+    tree.files.iter().filter(|file| !file.is_test).flat_map(check_file).collect()
 }
 
 fn check_file(file: &File) -> Vec<Finding> {
     let Some(Ok(syntax)) = &file.rust else {
         return Vec::new();
     };
-    let mut names = Names {
-        in_constants: file.stem() == "metrics",
-        found: Vec::new(),
-    };
+    let mut names = Names { in_constants: file.stem() == "metrics", found: Vec::new() };
     // This file speaks of metrics and has none.
     if !file.path.starts_with("crates/xtask/") {
         names.visit_file(syntax);
@@ -78,12 +65,7 @@ fn check_file(file: &File) -> Vec<Finding> {
     let breaches = names.found.into_iter().filter_map(|(name, span)| {
         let why = breach(&name)?;
         let what = format!("metric name `{name}`: {why}");
-        Some(Finding {
-            file: file.path.clone(),
-            line: span.start().line,
-            what,
-            mend: MEND,
-        })
+        Some(Finding { file: file.path.clone(), line: span.start().line, what, mend: MEND })
     });
     breaches.collect()
 }
@@ -127,11 +109,7 @@ struct Names {
 
 impl Names {
     fn literal(&mut self, expr: &syn::Expr) {
-        if let syn::Expr::Lit(syn::ExprLit {
-            lit: syn::Lit::Str(text),
-            ..
-        }) = expr
-        {
+        if let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = expr {
             // A label is one word; a metric's name never is.
             if text.value().contains('_') {
                 self.found.push((text.value(), text.span()));
@@ -150,11 +128,7 @@ impl<'ast> Visit<'ast> for Names {
     }
 
     fn visit_macro(&mut self, item: &'ast syn::Macro) {
-        let named = item
-            .path
-            .segments
-            .last()
-            .map(|segment| segment.ident.to_string());
+        let named = item.path.segments.last().map(|segment| segment.ident.to_string());
         if named.is_some_and(|name| MACROS.contains(&name.as_str()))
             && let Some(TokenTree::Literal(literal)) = item.tokens.clone().into_iter().next()
             && let Ok(text) = syn::parse_str::<syn::LitStr>(&literal.to_string())

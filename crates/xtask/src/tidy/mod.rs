@@ -6,7 +6,9 @@ mod arrows;
 mod manifest;
 mod metrics;
 mod pages;
+mod schemas;
 mod source;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -31,11 +33,7 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}: {} — {}",
-            self.file, self.line, self.what, self.mend
-        )
+        write!(f, "{}:{}: {} — {}", self.file, self.line, self.what, self.mend)
     }
 }
 
@@ -49,11 +47,19 @@ const RULES: &[(&str, Rule)] = &[
     ("source", source::check),
     ("metric names", metrics::check),
     ("pages", pages::check),
+    ("schemas only grow", schemas::check),
+    ("sources", sources::check),
 ];
 
 /// All findings in the repository at `root`, in order of file and line.
 pub fn run(root: &Path) -> Result<Vec<Finding>> {
     Ok(check(&Tree::read(root)?))
+}
+
+/// Writes down the columns that the schema files have, as promised from now on.
+pub fn promise(root: &Path) -> Result<()> {
+    let text = schemas::promises(&Tree::read(root)?);
+    Ok(std::fs::write(root.join(schemas::PROMISED), text)?)
 }
 
 fn check(tree: &Tree) -> Vec<Finding> {

@@ -71,20 +71,13 @@ fn invariants(tree: &Tree, page: &File) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     let lines = page.text.lines().enumerate();
-    let within = lines
-        .skip_while(|(_, line)| *line != BEGIN)
-        .take_while(|(_, line)| *line != END);
+    let within = lines.skip_while(|(_, line)| *line != BEGIN).take_while(|(_, line)| *line != END);
     for (at, line) in within {
         let quoted = line.split('`').skip(1).step_by(2);
         for name in quoted.filter_map(|quoted| Some(quoted.rsplit_once("::")?.1)) {
             if !functions.names.contains(name) {
                 let what = format!("no test is called `{name}`");
-                findings.push(finding(
-                    page,
-                    at + 1,
-                    what,
-                    "name the one that holds it now",
-                ));
+                findings.push(finding(page, at + 1, what, "name the one that holds it now"));
             }
         }
     }
@@ -117,10 +110,5 @@ impl<'ast> Visit<'ast> for Functions {
 }
 
 fn finding(page: &File, line: usize, what: String, mend: &'static str) -> Finding {
-    Finding {
-        file: page.path.clone(),
-        line,
-        what,
-        mend,
-    }
+    Finding { file: page.path.clone(), line, what, mend }
 }

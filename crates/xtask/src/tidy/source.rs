@@ -32,12 +32,7 @@ fn check_file(file: &File) -> Vec<Finding> {
         Some(Err(error)) => {
             let line = error.span().start().line;
             let what = format!("not Rust: {error}");
-            return vec![Finding {
-                file: file.path.clone(),
-                line,
-                what,
-                mend: "correct it",
-            }];
+            return vec![Finding { file: file.path.clone(), line, what, mend: "correct it" }];
         }
     };
     let mut visitor = Visitor {
@@ -60,22 +55,13 @@ struct Visitor<'a> {
 impl Visitor<'_> {
     fn report(&mut self, span: Span, what: String, mend: &'static str) {
         let line = span.start().line;
-        self.findings.push(Finding {
-            file: self.path.to_string(),
-            line,
-            what,
-            mend,
-        });
+        self.findings.push(Finding { file: self.path.to_string(), line, what, mend });
     }
 
     fn call(&mut self, name: &syn::Ident) {
         let banned = BANNED_CALLS.iter().find(|banned| name == *banned);
         if let (Some(banned), false) = (banned, self.in_test) {
-            self.report(
-                name.span(),
-                format!("`{banned}()` outside tests"),
-                MEND_UNWRAP,
-            );
+            self.report(name.span(), format!("`{banned}()` outside tests"), MEND_UNWRAP);
         }
     }
 
@@ -149,16 +135,12 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
         if let Some(token) = &item.unsafety {
             self.unsafety(token.span);
         }
-        self.within(&item.attrs, |visitor| {
-            visit::visit_item_trait(visitor, item)
-        });
+        self.within(&item.attrs, |visitor| visit::visit_item_trait(visitor, item));
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
         self.function(&item.sig, &item.block);
-        self.within(&item.attrs, |visitor| {
-            visit::visit_impl_item_fn(visitor, item)
-        });
+        self.within(&item.attrs, |visitor| visit::visit_impl_item_fn(visitor, item));
     }
 
     fn visit_trait_item_fn(&mut self, item: &'ast syn::TraitItemFn) {

@@ -1,14 +1,12 @@
 //! Every rule is shown red on a bad sample, and quiet on its good neighbour.
 
+use super::schemas::{self, PROMISED};
 use super::{Tree, check, metrics};
 
 /// The findings of a tree of one file, as `line: what`.
 fn found(path: &str, text: &str) -> Vec<String> {
     let findings = check(&Tree::of(vec![(path.to_string(), text.to_string())]));
-    findings
-        .iter()
-        .map(|finding| format!("{}: {}", finding.line, finding.what))
-        .collect()
+    findings.iter().map(|finding| format!("{}: {}", finding.line, finding.what)).collect()
 }
 
 fn rust(body: &str) -> String {
@@ -18,10 +16,7 @@ fn rust(body: &str) -> String {
 #[track_caller]
 fn red(path: &str, text: &str, expected: &str) {
     let found = found(path, text);
-    assert!(
-        found.iter().any(|line| line.contains(expected)),
-        "no `{expected}` in {found:?}"
-    );
+    assert!(found.iter().any(|line| line.contains(expected)), "no `{expected}` in {found:?}");
 }
 
 #[track_caller]
@@ -31,10 +26,7 @@ fn green(path: &str, text: &str) {
 
 #[test]
 fn a_finding_says_where_what_and_how_to_mend() {
-    let findings = check(&Tree::of(vec![(
-        "crates/sim/src/a.rs".into(),
-        "fn f() {}".into(),
-    )]));
+    let findings = check(&Tree::of(vec![("crates/sim/src/a.rs".into(), "fn f() {}".into())]));
     assert_eq!(
         findings[0].to_string(),
         "crates/sim/src/a.rs:1: no module docs — begin the file with `//!`: why it exists and \
@@ -45,104 +37,38 @@ fn a_finding_says_where_what_and_how_to_mend() {
 #[test]
 fn arrows() {
     for (path, entry, expected) in [
-        (
-            "crates/model/Cargo.toml",
-            "bus.workspace = true",
-            "`model` may not use `bus`",
-        ),
-        (
-            "crates/ingest/Cargo.toml",
-            "sql.workspace = true",
-            "`ingest` may not use `sql`",
-        ),
-        (
-            "crates/detect/Cargo.toml",
-            "datafusion = \"55\"",
-            "may not use `datafusion`",
-        ),
-        (
-            "crates/runtime/Cargo.toml",
-            "rdkafka.workspace = true",
-            "may not use `rdkafka`",
-        ),
-        (
-            "crates/runtime/Cargo.toml",
-            "redb = { version = \"4\" }",
-            "may not use `redb`",
-        ),
-        (
-            "crates/act/Cargo.toml",
-            "drivers.workspace = true",
-            "`act` may not use `drivers`",
-        ),
-        (
-            "crates/replay/Cargo.toml",
-            "drivers.workspace = true",
-            "may not use `drivers`",
-        ),
-        (
-            "crates/bus/Cargo.toml",
-            "anyhow.workspace = true",
-            "`bus` may not use `anyhow`",
-        ),
-        (
-            "crates/sim/Cargo.toml",
-            "k = { package = \"rdkafka\" }",
-            "may not use `rdkafka`",
-        ),
+        ("crates/model/Cargo.toml", "bus.workspace = true", "`model` may not use `bus`"),
+        ("crates/ingest/Cargo.toml", "sql.workspace = true", "`ingest` may not use `sql`"),
+        ("crates/detect/Cargo.toml", "datafusion = \"55\"", "may not use `datafusion`"),
+        ("crates/runtime/Cargo.toml", "rdkafka.workspace = true", "may not use `rdkafka`"),
+        ("crates/runtime/Cargo.toml", "redb = { version = \"4\" }", "may not use `redb`"),
+        ("crates/act/Cargo.toml", "drivers.workspace = true", "`act` may not use `drivers`"),
+        ("crates/replay/Cargo.toml", "drivers.workspace = true", "may not use `drivers`"),
+        ("crates/bus/Cargo.toml", "anyhow.workspace = true", "`bus` may not use `anyhow`"),
+        ("crates/sim/Cargo.toml", "k = { package = \"rdkafka\" }", "may not use `rdkafka`"),
         ("crates/other/Cargo.toml", "", "`other` is in no arrow"),
-        (
-            "crates/xtask/Cargo.toml",
-            "bus.workspace = true",
-            "`xtask` may not use `bus`",
-        ),
+        ("crates/xtask/Cargo.toml", "bus.workspace = true", "`xtask` may not use `bus`"),
     ] {
         red(path, &format!("[dependencies]\n{entry}\n"), expected);
         if !entry.is_empty() {
             red(path, &format!("[dev-dependencies]\n{entry}\n"), expected);
-            red(
-                path,
-                &format!("[target.'cfg(unix)'.dependencies]\n{entry}\n"),
-                expected,
-            );
+            red(path, &format!("[target.'cfg(unix)'.dependencies]\n{entry}\n"), expected);
         }
     }
-    let with_line = found(
-        "crates/model/Cargo.toml",
-        "[dependencies]\narrow = \"1\"\nbus = \"1\"\n",
-    );
+    let with_line =
+        found("crates/model/Cargo.toml", "[dependencies]\narrow = \"1\"\nbus = \"1\"\n");
     assert_eq!(with_line, ["3: `model` may not use `bus` (dependencies)"]);
-    green(
-        "crates/bus/Cargo.toml",
-        "[dependencies]\nmodel.workspace = true\nrdkafka = \"1\"\n",
-    );
-    green(
-        "crates/gannet/Cargo.toml",
-        "[dependencies]\ndrivers.workspace = true\nanyhow = \"1\"\n",
-    );
-    green(
-        "crates/bus/fuzz/Cargo.toml",
-        "[dependencies]\nsql.workspace = true\n",
-    );
+    green("crates/bus/Cargo.toml", "[dependencies]\nmodel.workspace = true\nrdkafka = \"1\"\n");
+    green("crates/gannet/Cargo.toml", "[dependencies]\ndrivers.workspace = true\nanyhow = \"1\"\n");
+    green("crates/bus/fuzz/Cargo.toml", "[dependencies]\nsql.workspace = true\n");
 }
 
 #[test]
 fn dependency_reasons() {
     let table = "[workspace.dependencies]\n";
-    red(
-        "Cargo.toml",
-        &format!("{table}arrow = \"59\"\n"),
-        "`arrow` has no reason",
-    );
-    red(
-        "Cargo.toml",
-        &format!("{table}# a\n\nfoo.version = \"1\"\n"),
-        "`foo` has no reason",
-    );
-    green(
-        "Cargo.toml",
-        &format!("{table}# columns\narrow = \"59\"\nparquet = \"59\"\n"),
-    );
+    red("Cargo.toml", &format!("{table}arrow = \"59\"\n"), "`arrow` has no reason");
+    red("Cargo.toml", &format!("{table}# a\n\nfoo.version = \"1\"\n"), "`foo` has no reason");
+    green("Cargo.toml", &format!("{table}# columns\narrow = \"59\"\nparquet = \"59\"\n"));
     green("Cargo.toml", "[profile.release]\nopt-level = 3\n");
 }
 
@@ -170,11 +96,7 @@ fn unwrap_outside_tests() {
         green(path, &rust(body));
     }
     let call = rust("fn f() { g().unwrap(); }");
-    for path in [
-        "crates/sim/src/tests.rs",
-        "crates/sim/src/tests/a.rs",
-        "tests/src/a.rs",
-    ] {
+    for path in ["crates/sim/src/tests.rs", "crates/sim/src/tests/a.rs", "tests/src/a.rs"] {
         green(path, &call);
     }
 }
@@ -182,27 +104,12 @@ fn unwrap_outside_tests() {
 #[test]
 fn a_module_that_is_declared_for_tests_is_test_code() {
     let tree = Tree::of(vec![
-        (
-            "crates/sim/src/lib.rs".into(),
-            rust("#[cfg(test)]\nmod check;\nmod real;"),
-        ),
-        (
-            "crates/sim/src/check.rs".into(),
-            rust("fn f() { g().unwrap(); }"),
-        ),
-        (
-            "crates/sim/src/check/more.rs".into(),
-            rust("fn f() { g().unwrap(); }"),
-        ),
-        (
-            "crates/sim/src/real.rs".into(),
-            rust("fn f() { g().unwrap(); }"),
-        ),
+        ("crates/sim/src/lib.rs".into(), rust("#[cfg(test)]\nmod check;\nmod real;")),
+        ("crates/sim/src/check.rs".into(), rust("fn f() { g().unwrap(); }")),
+        ("crates/sim/src/check/more.rs".into(), rust("fn f() { g().unwrap(); }")),
+        ("crates/sim/src/real.rs".into(), rust("fn f() { g().unwrap(); }")),
     ]);
-    let files: Vec<String> = check(&tree)
-        .into_iter()
-        .map(|finding| finding.file)
-        .collect();
+    let files: Vec<String> = check(&tree).into_iter().map(|finding| finding.file).collect();
     assert_eq!(files, ["crates/sim/src/real.rs"]);
 }
 
@@ -220,34 +127,18 @@ fn lengths() {
     let line = |columns: usize| rust(&format!("//{}", "ü".repeat(columns - 2)));
     red(path, &line(101), "2: line of 101 columns (at most 100)");
     green(path, &line(100));
-    red(
-        "tests/python/a.py",
-        &format!("#{}", "x".repeat(100)),
-        "line of 101 columns",
-    );
+    red("tests/python/a.py", &format!("#{}", "x".repeat(100)), "line of 101 columns");
     green("docs/a.md", &"x".repeat(200));
 }
 
 #[test]
 fn module_docs_and_names() {
-    red(
-        "crates/sim/src/a.rs",
-        "// Why.\nfn f() {}\n",
-        "no module docs",
-    );
+    red("crates/sim/src/a.rs", "// Why.\nfn f() {}\n", "no module docs");
     red("crates/sim/src/a.rs", "//!\nfn f() {}\n", "no module docs");
     red("crates/sim/src/tests.rs", "fn f() {}\n", "no module docs");
     for name in ["common", "utils", "helpers", "core"] {
-        red(
-            &format!("crates/sim/src/{name}.rs"),
-            &rust(""),
-            "module named",
-        );
-        red(
-            &format!("crates/sim/src/{name}/mod.rs"),
-            &rust(""),
-            "module named",
-        );
+        red(&format!("crates/sim/src/{name}.rs"), &rust(""), "module named");
+        red(&format!("crates/sim/src/{name}/mod.rs"), &rust(""), "module named");
     }
     green("crates/sim/src/encore.rs", &rust(""));
 }
@@ -257,17 +148,9 @@ fn paths_of_one_machine() {
     let named = |folder: &str| format!("see {folder}/x/y\n");
     for folder in ["/work", "/root", "/home", "/tmp"] {
         red("docs/a.md", &named(folder), "a path of one machine");
-        red(
-            "crates/sim/src/a.rs",
-            &rust(&format!("// {folder}/x")),
-            "a path of one machine",
-        );
+        red("crates/sim/src/a.rs", &rust(&format!("// {folder}/x")), "a path of one machine");
     }
-    red(
-        "crates/sim/src/tests.rs",
-        &rust(&format!("// {}/x", "/work")),
-        "a path of one machine",
-    );
+    red("crates/sim/src/tests.rs", &rust(&format!("// {}/x", "/work")), "a path of one machine");
     green("crates/sim/src/tests.rs", &rust("// /tmp/x"));
     green("docs/a.md", "one/work/x, $HOME/tmp/x, a/root/b, /works/x\n");
 }
@@ -282,54 +165,25 @@ fn unsafe_only_where_it_may_be() {
         "unsafe extern \"C\" { fn f(); }",
         "fn f() { vec![unsafe { g() }]; }",
     ] {
-        red(
-            "crates/sim/src/a.rs",
-            &rust(body),
-            "`unsafe` in a crate that may not",
-        );
-        red(
-            "crates/sim/src/tests.rs",
-            &rust(body),
-            "`unsafe` in a crate that may not",
-        );
+        red("crates/sim/src/a.rs", &rust(body), "`unsafe` in a crate that may not");
+        red("crates/sim/src/tests.rs", &rust(body), "`unsafe` in a crate that may not");
         green("crates/bus/src/a.rs", &rust(body));
         green("crates/ingest/src/a.rs", &rust(body));
     }
-    green(
-        "crates/sim/src/a.rs",
-        &rust("// unsafe\nfn f() { g(\"unsafe\"); }"),
-    );
+    green("crates/sim/src/a.rs", &rust("// unsafe\nfn f() { g(\"unsafe\"); }"));
 }
 
 #[test]
 fn metric_names_in_code() {
     let path = "crates/sim/src/a.rs";
-    red(
-        path,
-        &rust("fn f() { counter!(\"rows\").increment(1); }"),
-        "metric name `rows`",
-    );
-    red(
-        path,
-        &rust("fn f() { metrics::gauge!(\"gannet_sim_lag\"); }"),
-        "`gannet_sim_lag`",
-    );
-    green(
-        path,
-        &rust("fn f() { counter!(\"gannet_sim_flow_rows_total\", \"r\" => \"x\"); }"),
-    );
+    red(path, &rust("fn f() { counter!(\"rows\").increment(1); }"), "metric name `rows`");
+    red(path, &rust("fn f() { metrics::gauge!(\"gannet_sim_lag\"); }"), "`gannet_sim_lag`");
+    green(path, &rust("fn f() { counter!(\"gannet_sim_flow_rows_total\", \"r\" => \"x\"); }"));
     green(path, &rust("fn f() { counter!(NAME); other!(\"rows\"); }"));
     let constants = "crates/sim/src/metrics.rs";
-    red(
-        constants,
-        &rust("pub const A: &str = \"sim_rows_total\";"),
-        "does not begin",
-    );
+    red(constants, &rust("pub const A: &str = \"sim_rows_total\";"), "does not begin");
     green(constants, &rust("pub const REASON: &str = \"reason\";"));
-    green(
-        constants,
-        &rust("pub const KIND_LABEL: &str = \"record_kind\";"),
-    );
+    green(constants, &rust("pub const KIND_LABEL: &str = \"record_kind\";"));
 }
 
 #[test]
@@ -361,17 +215,9 @@ fn the_grammar_of_metric_names() {
 
 #[test]
 fn pages() {
-    red(
-        "README.md",
-        &"line\n".repeat(121),
-        "121 lines (at most 120)",
-    );
+    red("README.md", &"line\n".repeat(121), "121 lines (at most 120)");
     green("README.md", &"line\n".repeat(120));
-    red(
-        "docs/a.md",
-        "see [b](b.md)",
-        "1: link to `b.md`, which is not there",
-    );
+    red("docs/a.md", "see [b](b.md)", "1: link to `b.md`, which is not there");
     green(
         "docs/a.md",
         "[a](a.md#here), [a](../docs/a.md), [d](../docs), [w](https://b.md), [x](#y)",
@@ -390,10 +236,53 @@ fn an_invariant_names_a_test_that_is_there() {
         check(&Tree::of(tree)).len()
     };
     assert_eq!(findings("a::b", "#[test]\nfn b() {}"), 0);
-    assert_eq!(
-        findings("a::b", "proptest! { #[test]\nfn b(x in 0..9) {} }"),
-        0
-    );
+    assert_eq!(findings("a::b", "proptest! { #[test]\nfn b(x in 0..9) {} }"), 0);
     assert_eq!(findings("a::b", "#[test]\nfn c() {}"), 1);
     assert_eq!(findings("cargo xtask tidy", ""), 0);
+}
+
+#[test]
+fn schemas_only_grow() {
+    let field = |name: &str, kind: &str, nullable: bool, since: u8| {
+        format!(
+            "[[field]]\nname = \"{name}\"\ntype = \"{kind}\"\nnullable = {nullable}\nsince = {since}\n"
+        )
+    };
+    let tree = |schema: String, promised: &str| {
+        Tree::of(vec![("schemas/flows.toml".into(), schema), (PROMISED.into(), promised.into())])
+    };
+    let first = field("domain", "utf8", false, 1);
+    let promised = schemas::promises(&tree(first.clone(), ""));
+    let line = "flows domain utf8 not null, since 1";
+    assert_eq!(promised.lines().nth(1), Some(line));
+    let whats = |schema: String| -> Vec<String> {
+        check(&tree(schema, &promised)).into_iter().map(|finding| finding.what).collect()
+    };
+    assert_eq!(whats(first.clone()), [""; 0]);
+    assert!(whats(String::new()).contains(&format!("no longer so: {line}")));
+    assert!(whats(field("domain", "uint64", false, 1)).contains(&format!("no longer so: {line}")));
+    assert!(whats(field("domain", "utf8", true, 1)).contains(&format!("no longer so: {line}")));
+    let grown = first.clone() + &field("zone", "utf8", true, 2);
+    assert_eq!(whats(grown.clone()), ["not yet promised: flows zone utf8 or null, since 2"]);
+    let promised_both = schemas::promises(&tree(grown.clone(), &promised));
+    assert_eq!(check(&tree(grown, &promised_both)), []);
+    let hard = first + &field("zone", "utf8", false, 2);
+    assert!(whats(hard).contains(&"column `zone` came in version 2".to_string()));
+    assert_eq!(whats("field = 1".into())[0], "not a schema file");
+}
+
+#[test]
+fn a_broken_promise_stays_in_the_list() {
+    let promised = "# head\nflows gone utf8 not null, since 1\n";
+    let tree = Tree::of(vec![(PROMISED.into(), promised.into())]);
+    assert!(schemas::promises(&tree).contains("flows gone utf8"));
+}
+
+#[test]
+fn sources() {
+    let source = |from: &str| format!("[[package]]\nname = \"a\"\nsource = \"{from}\"\n");
+    red("Cargo.lock", &source("git+https://github.com/a/b#1"), "3: a crate from");
+    red("Cargo.lock", &source("registry+https://registry.a/index"), "a crate from");
+    green("Cargo.lock", &source("registry+https://github.com/rust-lang/crates.io-index"));
+    red("crates/console/package.json", "{}", "a build with Node");
 }

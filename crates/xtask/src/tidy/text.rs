@@ -10,9 +10,7 @@ const COLUMNS_MAX: usize = 100;
 const SOURCE: &[&str] = &[".rs", ".py", ".sh"];
 
 /// Names that say nothing about what is inside.
-const BANNED_MODULES: &[&str] = &[
-    "common", "core", "helper", "helpers", "misc", "util", "utils",
-];
+const BANNED_MODULES: &[&str] = &["common", "core", "helper", "helpers", "misc", "util", "utils"];
 
 /// Folders of one machine; the repository must work on all.
 const MACHINE_FOLDERS: &[&str] = &["/work", "/root", "/home", "/tmp"];
@@ -48,34 +46,21 @@ fn lengths(file: &File) -> Vec<Finding> {
     let lines = file.text.lines().count();
     if lines > FILE_LINES_MAX {
         let what = format!("file of {lines} lines (at most {FILE_LINES_MAX})");
-        findings.push(finding(
-            file,
-            lines,
-            what,
-            "split it by what its parts are for",
-        ));
+        findings.push(finding(file, lines, what, "split it by what its parts are for"));
     }
     findings
 }
 
 fn module_docs(file: &File) -> Option<Finding> {
-    let first = file
-        .text
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or_default();
-    let has_docs = first
-        .strip_prefix("//!")
-        .is_some_and(|docs| !docs.trim().is_empty());
+    let first = file.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let has_docs = first.strip_prefix("//!").is_some_and(|docs| !docs.trim().is_empty());
     let mend = "begin the file with `//!`: why it exists and what it leaves to others";
     (!has_docs).then(|| finding(file, 1, "no module docs".into(), mend))
 }
 
 fn module_name(file: &File) -> Option<Finding> {
     let parts = file.path.trim_end_matches(".rs").split('/');
-    let banned = parts
-        .into_iter()
-        .find(|part| BANNED_MODULES.contains(part))?;
+    let banned = parts.into_iter().find(|part| BANNED_MODULES.contains(part))?;
     let what = format!("module named `{banned}`");
     Some(finding(file, 1, what, "name it after what it does"))
 }
@@ -84,9 +69,7 @@ fn module_name(file: &File) -> Option<Finding> {
 fn machine_paths(file: &File) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (at, line) in file.text.lines().enumerate() {
-        let named = MACHINE_FOLDERS
-            .iter()
-            .find(|folder| names_folder(line, folder));
+        let named = MACHINE_FOLDERS.iter().find(|folder| names_folder(line, folder));
         let Some(folder) = named else { continue };
         if !(file.is_test && FOLDERS_IN_TESTS.contains(folder)) {
             let what = format!("a path of one machine ({folder}/…)");
@@ -107,10 +90,5 @@ fn names_folder(line: &str, folder: &str) -> bool {
 }
 
 fn finding(file: &File, line: usize, what: String, mend: &'static str) -> Finding {
-    Finding {
-        file: file.path.clone(),
-        line,
-        what,
-        mend,
-    }
+    Finding { file: file.path.clone(), line, what, mend }
 }

@@ -47,10 +47,7 @@ impl Tree {
 
     /// A tree of (path, text), as tests make it.
     pub fn of(samples: Vec<(String, String)>) -> Tree {
-        let mut files: Vec<File> = samples
-            .into_iter()
-            .map(|(p, t)| File::parse(p, t))
-            .collect();
+        let mut files: Vec<File> = samples.into_iter().map(|(p, t)| File::parse(p, t)).collect();
         let test_modules: BTreeSet<String> = files.iter().flat_map(File::test_modules).collect();
         for file in &mut files {
             file.is_test |= test_modules.iter().any(|module| {
@@ -70,12 +67,7 @@ impl File {
     fn parse(path: String, text: String) -> File {
         let rust = path.ends_with(".rs").then(|| syn::parse_file(&text));
         let is_test = path.ends_with("/tests.rs") || path.split('/').any(|part| part == "tests");
-        File {
-            path,
-            text,
-            rust,
-            is_test,
-        }
+        File { path, text, rust, is_test }
     }
 
     pub fn stem(&self) -> &str {
@@ -92,10 +84,7 @@ impl File {
             "mod" | "lib" | "main" => self.path.rsplit_once('/').map_or("", |(dir, _)| dir),
             _ => self.path.trim_end_matches(".rs"),
         };
-        let mut found = TestModules {
-            dir,
-            paths: Vec::new(),
-        };
+        let mut found = TestModules { dir, paths: Vec::new() };
         found.visit_file(syntax);
         found.paths
     }
@@ -124,35 +113,22 @@ pub fn is_for_tests(attrs: &[syn::Attribute]) -> bool {
             return false;
         };
         let condition = list.tokens.to_string();
-        let words = |word: &str| {
-            condition
-                .split(|c: char| !c.is_alphanumeric())
-                .any(|w| w == word)
-        };
+        let words = |word: &str| condition.split(|c: char| !c.is_alphanumeric()).any(|w| w == word);
         list.path.is_ident("cfg") && words("test") && !words("not")
     })
 }
 
 fn paths(root: &Path) -> Result<Vec<String>> {
     let mut git = Command::new("git");
-    git.current_dir(root)
-        .args(["ls-files", "-z", "-co", "--exclude-standard"]);
+    git.current_dir(root).args(["ls-files", "-z", "-co", "--exclude-standard"]);
     if let Ok(listed) = process::output(&mut git) {
-        return Ok(listed
-            .split('\0')
-            .filter(|p| !p.is_empty())
-            .map(str::to_string)
-            .collect());
+        return Ok(listed.split('\0').filter(|p| !p.is_empty()).map(str::to_string).collect());
     }
     let ours = |entry: &walkdir::DirEntry| {
         !NOT_OURS.contains(&entry.file_name().to_string_lossy().as_ref())
     };
     let mut paths = Vec::new();
-    for entry in walkdir::WalkDir::new(root)
-        .sort_by_file_name()
-        .into_iter()
-        .filter_entry(ours)
-    {
+    for entry in walkdir::WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(ours) {
         let entry = entry.context("failed to list the repository")?;
         if entry.file_type().is_file() {
             let path = entry.path().strip_prefix(root)?;
