@@ -22,6 +22,7 @@ pub const PARTS: &[Part] = &[
     Part { name: "compose", is_fast: false, run: compose },
     Part { name: "build", is_fast: true, run: |context| build(context).map(|()| built()) },
     Part { name: "cargo", is_fast: true, run: cargo_test::run },
+    Part { name: "cut", is_fast: true, run: |context| lab(context, "cut") },
     Part { name: "python", is_fast: false, run: python },
 ];
 

@@ -87,18 +87,20 @@ pub(super) fn breach(name: &str) -> Option<String> {
     if !STAGES.contains(&stage) {
         return Some(format!("`{stage}` is none of {}", STAGES.join(", ")));
     }
-    let rest = words[2..].strip_suffix(&["total"]).unwrap_or(&words[2..]);
-    let Some((unit, subject)) = rest.split_last() else {
+    let (rest, is_counter) = match words[2..].strip_suffix(&["total"]) {
+        Some(rest) => (rest, true),
+        None => (&words[2..], false),
+    };
+    let Some(unit) = rest.last() else {
         return Some("no unit".into());
     };
-    if subject.is_empty() {
-        return Some("a subject and a unit are needed".into());
+    if let Some(word) = rest.iter().find(|word| NOT_BASE.contains(word)) {
+        return Some(format!("`{word}` is no base unit"));
     }
-    if NOT_BASE.contains(unit) {
-        return Some(format!("`{unit}` is no base unit"));
-    }
-    let is_unit = unit.ends_with('s') || UNITS.contains(unit);
-    (!is_unit).then(|| format!("`{unit}` is no unit"))
+    // What a counter counts may stand before how it ended: `rows_dropped_total`.
+    let is_unit = |word: &&str| word.ends_with('s') || UNITS.contains(word);
+    let has_unit = is_unit(unit) || is_counter && rest.iter().any(|word| is_unit(word));
+    (!has_unit).then(|| format!("`{unit}` is no unit"))
 }
 
 /// Literals that name metrics, with their places.
