@@ -247,10 +247,8 @@ fn an_invariant_names_a_test_that_is_there() {
 #[test]
 fn schemas_only_grow() {
     let field = |name: &str, kind: &str, nullable: bool, since: u8| {
-        format!(
-        let (head, null) = (format!("[[field]]\nname = \"{name}\"\n"), nullable);
-        format!("{head}type = \"{kind}\"\nnullable = {null}\nsince = {since}\n")
-        )
+        let head = format!("[[field]]\nname = \"{name}\"\ntype = \"{kind}\"\n");
+        format!("{head}nullable = {nullable}\nsince = {since}\n")
     };
     let tree = |schema: String, promised: &str| {
         Tree::of(vec![("schemas/flows.toml".into(), schema), (PROMISED.into(), promised.into())])
