@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use super::report::{Outcome, Tally};
 use super::{Context, cargo_test};
+use crate::kafka::Cluster;
 use crate::{compose, kafka, lab, machine, process, python, tidy, workspace};
 
 /// One part of the run.
@@ -36,9 +37,16 @@ fn tidy(_: &mut Context) -> Result<Outcome> {
     Ok(Outcome { tally, summary: format!("{} findings", findings.len()), details })
 }
 
+/// Starts the broker that the other parts use; one of our own must also come back after a kill.
 fn kafka(context: &mut Context) -> Result<Outcome> {
     let bootstrap = context.kafka()?;
-    Ok(Outcome::passed(format!("Apache Kafka {} on {bootstrap}", kafka::VERSION)))
+    let Some(Ok(Cluster::Own(broker))) = &mut context.kafka else {
+        return Ok(Outcome::passed(format!("{bootstrap}, as KAFKA_BOOTSTRAP says")));
+    };
+    broker.kill()?;
+    broker.restart()?;
+    let version = kafka::VERSION;
+    Ok(Outcome::passed(format!("Apache Kafka {version} on {bootstrap}, killed and back")))
 }
 
 fn compose(context: &mut Context) -> Result<Outcome> {
