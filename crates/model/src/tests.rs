@@ -1,5 +1,7 @@
 //! Tests of the schema files, the rows and the hardened reader.
 
+mod golden;
+
 use arrow::array::RecordBatch;
 use proptest::prelude::*;
 
