@@ -3,3 +3,6 @@
 
 pub mod decode;
 pub mod engine;
+
+#[cfg(test)]
+mod tests;

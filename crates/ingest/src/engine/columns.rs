@@ -10,8 +10,8 @@ use arrow::array::{
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Field, TimestampMillisecondType, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    ArrowPrimitiveType, DataType, Field, TimestampMillisecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 
 /// Rows of a batch that have a value: first row and count, rising, not touching.

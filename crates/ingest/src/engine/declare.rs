@@ -85,7 +85,7 @@ impl<'a> Declarations<'a> {
             let enterprise = self.cursor.u32()?;
             return Some(Field { enterprise, id: id & 0x7fff, len });
         }
-        // v9 has no fields of variable length, so there 65535 is a length that no record can have.
+        // v9 has no fields of variable length, but H3C sends them there too, encoded as in IPFIX.
         Some(Field { enterprise: 0, id, len })
     }
 }
@@ -132,10 +132,9 @@ impl Declaration {
         Some(fields)
     }
 
-    /// Longer than any record can be; lengths of v9 above all, which knows no variable ones.
-    pub fn is_too_long(&self, version: u8) -> bool {
-        let fixed = |field: &&Field| version == 9 || field.len != VARIABLE;
-        let sum: usize = self.fields.iter().filter(fixed).map(|f| usize::from(f.len)).sum();
-        sum > usize::from(u16::MAX)
+    /// Longer than any record can be.
+    pub fn is_too_long(&self) -> bool {
+        let fixed = self.fields.iter().filter(|field| field.len != VARIABLE);
+        fixed.map(|field| usize::from(field.len)).sum::<usize>() > usize::from(u16::MAX)
     }
 }

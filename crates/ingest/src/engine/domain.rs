@@ -208,7 +208,14 @@ impl Domain {
         }
     }
 
-    fn data(&mut self, id: u16, body: &[u8], message: &Message, sink: &mut Sink, tally: &mut Tally) {
+    fn data(
+        &mut self,
+        id: u16,
+        body: &[u8],
+        message: &Message,
+        sink: &mut Sink,
+        tally: &mut Tally,
+    ) {
         let Some(template) = self.templates.get_mut(&id) else {
             let kept = self.wait(id, body, message, sink);
             tally.hide(body.len());
@@ -339,7 +346,7 @@ impl Domain {
             self.withdraw(&declaration, sink);
             return;
         }
-        if declaration.is_too_long(self.version) {
+        if declaration.is_too_long() {
             sink.problem(Reason::TemplateTooLarge);
             return;
         }
@@ -481,7 +488,7 @@ impl Domain {
     pub fn restore(&mut self, what: Changed, sink: &mut Sink) {
         match what {
             Changed::Template(declaration) => {
-                if !declaration.is_too_long(self.version) && self.make_room(declaration.id, sink) {
+                if !declaration.is_too_long() && self.make_room(declaration.id, sink) {
                     self.learn(declaration, sink.received);
                 }
             }

@@ -141,7 +141,10 @@ pub enum RatePart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The smaller rank wins where several fields of a template fill one column.
-    Column { target: Target, rank: u8 },
+    Column {
+        target: Target,
+        rank: u8,
+    },
     /// A section of the MPLS stack, 0 its top.
     Label(u8),
     IcmpType,
@@ -179,7 +182,9 @@ impl Target {
             Target::Addr4(_) => len == 4,
             Target::Addr16(_) => len == 16,
             Target::Mac(_) => len == 6,
-            Target::Time(_, TimeForm::Uptime | TimeForm::Seconds | TimeForm::MicrosBefore) => len == 4,
+            Target::Time(_, TimeForm::Uptime | TimeForm::Seconds | TimeForm::MicrosBefore) => {
+                len == 4
+            }
             Target::Time(_, TimeForm::Millis | TimeForm::Ntp) => len == 8,
         }
     }

@@ -24,7 +24,10 @@ pub struct Message<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum Body<'a> {
     /// Whole records, and the sampling rate of the header where it tells one.
-    V5 { records: &'a [u8], rate: Option<u32> },
+    V5 {
+        records: &'a [u8],
+        rate: Option<u32>,
+    },
     Sets(&'a [u8]),
 }
 

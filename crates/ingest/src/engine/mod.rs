@@ -24,9 +24,6 @@ pub mod sampling;
 mod tracker;
 mod wire;
 
-#[cfg(test)]
-mod tests;
-
 use batch::{FlowBatch, FlowBatcher};
 use domain::{Change, Changed, Domain, Sink, Usage};
 use exporter::{Exporter, Interval};

@@ -134,7 +134,8 @@ impl Program {
                 continue;
             };
             self.copies.push(CopyOp { place: first.place, target: first.target });
-            let element = |place: Place| (self.fields[place.index].enterprise, self.fields[place.index].id);
+            let element =
+                |place: Place| (self.fields[place.index].enterprise, self.fields[place.index].id);
             for other in others {
                 if element(other.place) == element(first.place) {
                     self.extras.push(other.place);

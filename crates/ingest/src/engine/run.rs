@@ -50,6 +50,9 @@ struct Records<'a> {
     count: usize,
 }
 
+/// Where each field of a record of variable length is; nothing where the program's places hold.
+type Places<'a> = Option<&'a [(usize, usize)]>;
+
 /// A program at work on one set.
 pub struct Run<'a> {
     pub program: &'a Program,
@@ -124,14 +127,14 @@ impl Run<'_> {
         self.records(records, Some(places), out);
     }
 
-    fn records(&self, records: Records, places: Option<&[(usize, usize)]>, out: &mut Columns) {
+    fn records(&self, records: Records, places: Places, out: &mut Columns) {
         let row = out.rows;
         self.header(row, records.count, out);
         let mut unfit = false;
         for copy in &self.program.copies {
             let (offset, len) = span(copy.place, places);
             if len > 0 {
-                unfit |= self.copy(copy, records, offset, len, out);
+                unfit |= self.copy(copy, records, (offset, len), places, out);
             }
         }
         self.icmp(records, places, out);
@@ -162,9 +165,19 @@ impl Run<'_> {
     }
 
     /// True where a record's value did not fit its column.
-    fn copy(&self, op: &CopyOp, records: Records, offset: usize, len: usize, out: &mut Columns) -> bool {
-        if !op.target.is_plain(len) {
-            return self.copy_checked(op, records, offset, len, out);
+    fn copy(
+        &self,
+        op: &CopyOp,
+        records: Records,
+        (offset, len): (usize, usize),
+        places: Places,
+        out: &mut Columns,
+    ) -> bool {
+        let based = self.context.uptime.is_some()
+            || self.context.system_init.is_some() && self.program.system_init.is_none();
+        let needs_base = matches!(op.target, Target::Time(_, TimeForm::Uptime));
+        if !op.target.is_plain(len) || needs_base && !based {
+            return self.copy_checked(op, records, places, out);
         }
         let row = out.rows;
         match op.target {
@@ -186,57 +199,50 @@ impl Run<'_> {
                 out.u64s[c as usize].extend(row, values);
             }
             Target::U64(c) => copy_uint!(out.u64s[c as usize], row, records, offset, len, u64),
-            Target::Addr4(c) => out.addrs[c as usize].extend(row, records.field::<4>(offset).map(mapped)),
+            Target::Addr4(c) => {
+                out.addrs[c as usize].extend(row, records.field::<4>(offset).map(mapped))
+            }
             Target::Addr16(c) => {
                 let values = records.field::<16>(offset).map(i128::from_ne_bytes);
                 out.addrs[c as usize].extend(row, values);
             }
             Target::Mac(c) => out.macs[c as usize].extend(row, records.field::<6>(offset)),
-            Target::Time(c, form) => return self.copy_time(op, c, form, records, offset, out),
+            Target::Time(c, form) => self.copy_time(c, form, records, offset, out),
         }
         false
     }
 
+    /// Times whose every value can be told; a sysUpTime has a base here.
     fn copy_time(
         &self,
-        op: &CopyOp,
         col: TimeCol,
         form: TimeForm,
         records: Records,
         offset: usize,
         out: &mut Columns,
-    ) -> bool {
+    ) {
         let (row, context) = (out.rows, &self.context);
         let column = &mut out.times[col as usize];
         let export_ms = context.export_ms;
-        match (form, context.uptime, context.system_init) {
-            (TimeForm::Uptime, Some(uptime), _) => {
-                let values = records.field::<4>(offset).map(u32::from_be_bytes);
-                column.extend(row, values.map(|t| before(export_ms, uptime, t)));
+        let words = || records.field::<4>(offset).map(u32::from_be_bytes);
+        let longs = || records.field::<8>(offset).map(u64::from_be_bytes);
+        match (form, context.uptime) {
+            (TimeForm::Uptime, Some(uptime)) => {
+                column.extend(row, words().map(|t| before(export_ms, uptime, t)));
             }
-            (TimeForm::Uptime, None, Some(init)) if self.program.system_init.is_none() => {
-                let values = records.field::<4>(offset).map(u32::from_be_bytes);
-                column.extend(row, values.map(|t| init.saturating_add(i64::from(t))));
+            (TimeForm::Uptime, None) => {
+                let init = context.system_init.unwrap_or_default();
+                column.extend(row, words().map(|t| init.saturating_add(i64::from(t))));
             }
-            (TimeForm::Uptime, ..) => return self.copy_checked(op, records, offset, 4, out),
-            (TimeForm::Seconds, ..) => {
-                let values = records.field::<4>(offset).map(u32::from_be_bytes);
-                column.extend(row, values.map(|s| i64::from(s) * 1000));
+            (TimeForm::Seconds, _) => column.extend(row, words().map(|s| i64::from(s) * 1000)),
+            (TimeForm::MicrosBefore, _) => {
+                column.extend(row, words().map(|us| export_ms - i64::from(us / 1000)));
             }
-            (TimeForm::MicrosBefore, ..) => {
-                let values = records.field::<4>(offset).map(u32::from_be_bytes);
-                column.extend(row, values.map(|us| export_ms - i64::from(us / 1000)));
+            (TimeForm::Millis, _) => {
+                column.extend(row, longs().map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)));
             }
-            (TimeForm::Millis, ..) => {
-                let values = records.field::<8>(offset).map(u64::from_be_bytes);
-                column.extend(row, values.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)));
-            }
-            (TimeForm::Ntp, ..) => {
-                let values = records.field::<8>(offset).map(u64::from_be_bytes);
-                column.extend(row, values.map(ntp_ms));
-            }
+            (TimeForm::Ntp, _) => column.extend(row, longs().map(ntp_ms)),
         }
-        false
     }
 
     /// Value by value, for lengths at which a value may not fit and for times without a base.
@@ -244,14 +250,13 @@ impl Run<'_> {
         &self,
         op: &CopyOp,
         records: Records,
-        offset: usize,
-        len: usize,
+        places: Places,
         out: &mut Columns,
     ) -> bool {
         let mut unfit = false;
         for (i, record) in records.each().enumerate() {
             let row = out.rows + i;
-            match self.value(op.target, slice(record, offset, len), record) {
+            match self.value(op.target, at(record, op.place, places), record, places) {
                 Ok(value) => out.put(row, op.target, value),
                 Err(bit) => {
                     unfit = true;
@@ -263,7 +268,13 @@ impl Run<'_> {
     }
 
     /// What a field's bytes are in its column, or the bit that says why they are not.
-    fn value(&self, target: Target, bytes: &[u8], record: &[u8]) -> Result<Value, u32> {
+    fn value(
+        &self,
+        target: Target,
+        bytes: &[u8],
+        record: &[u8],
+        places: Places,
+    ) -> Result<Value, u32> {
         let fit = |max: u64| match uint(bytes) {
             Some(value) if value <= max => Ok(Value::Uint(value)),
             _ => Err(note::UNFIT),
@@ -281,11 +292,17 @@ impl Run<'_> {
                 Ok(Value::Addr(i128::from_ne_bytes(address)))
             }
             Target::Mac(_) => bytes.try_into().map(Value::Mac).map_err(|_| note::UNFIT),
-            Target::Time(_, form) => self.instant(form, bytes, record).map(Value::Time),
+            Target::Time(_, form) => self.instant(form, bytes, record, places).map(Value::Time),
         }
     }
 
-    fn instant(&self, form: TimeForm, bytes: &[u8], record: &[u8]) -> Result<i64, u32> {
+    fn instant(
+        &self,
+        form: TimeForm,
+        bytes: &[u8],
+        record: &[u8],
+        places: Places,
+    ) -> Result<i64, u32> {
         let number = uint(bytes).ok_or(note::UNFIT)?;
         let wide = bytes.len() > 4;
         match form {
@@ -296,23 +313,21 @@ impl Run<'_> {
             TimeForm::MicrosBefore if wide => Err(note::UNFIT),
             TimeForm::MicrosBefore => Ok(self.context.export_ms - (number / 1000) as i64),
             TimeForm::Uptime if wide => Err(note::UNFIT),
-            TimeForm::Uptime => self.uptime_instant(number as u32, record),
+            TimeForm::Uptime => self.uptime_instant(number as u32, record, places),
         }
     }
 
-    fn uptime_instant(&self, t: u32, record: &[u8]) -> Result<i64, u32> {
+    fn uptime_instant(&self, t: u32, record: &[u8], places: Places) -> Result<i64, u32> {
         if let Some(uptime) = self.context.uptime {
             return Ok(before(self.context.export_ms, uptime, t));
         }
-        // In records of variable length the element is not looked for: nobody sends it so.
-        let own = self.program.system_init.filter(|_| !self.program.variable);
-        let own = own.and_then(|place| uint(slice(record, place.offset, place.len)));
+        let own = self.program.system_init.and_then(|place| uint(at(record, place, places)));
         let own = own.and_then(|ms| i64::try_from(ms).ok());
         let init = own.or(self.context.system_init).ok_or(note::TIME_NO_BASE)?;
         Ok(init.saturating_add(i64::from(t)))
     }
 
-    fn icmp(&self, records: Records, places: Option<&[(usize, usize)]>, out: &mut Columns) {
+    fn icmp(&self, records: Records, places: Places, out: &mut Columns) {
         let Some((kind, code)) = self.program.icmp else {
             return;
         };
@@ -324,7 +339,7 @@ impl Run<'_> {
 
     /// RFC 3032 §2.1: 20 bits of label, 3 of traffic class, and the bottom-of-stack bit, which ends
     /// the stack. So does a section of zeros: exporters fill the unused ones with it.
-    fn labels(&self, records: Records, places: Option<&[(usize, usize)]>, out: &mut Columns) {
+    fn labels(&self, records: Records, places: Places, out: &mut Columns) {
         if self.program.labels.is_empty() {
             return;
         }
@@ -351,13 +366,7 @@ impl Run<'_> {
     }
 
     /// Row by row: alternates, elements without a column, values that did not fit theirs.
-    fn extras(
-        &self,
-        records: Records,
-        places: Option<&[(usize, usize)]>,
-        unfit: bool,
-        out: &mut Columns,
-    ) {
+    fn extras(&self, records: Records, places: Places, unfit: bool, out: &mut Columns) {
         for (i, record) in records.each().enumerate() {
             let row = out.rows + i;
             for alternate in &self.program.alternates {
@@ -366,7 +375,7 @@ impl Run<'_> {
                     continue;
                 }
                 let free = is_zero(at(record, alternate.primary, places));
-                match self.value(alternate.target, bytes, record) {
+                match self.value(alternate.target, bytes, record, places) {
                     Ok(value) if free => out.put(row, alternate.target, value),
                     _ => self.keep(alternate.place, bytes, row, out),
                 }
@@ -380,16 +389,10 @@ impl Run<'_> {
         }
     }
 
-    fn keep_unfit(
-        &self,
-        record: &[u8],
-        places: Option<&[(usize, usize)]>,
-        row: usize,
-        out: &mut Columns,
-    ) {
+    fn keep_unfit(&self, record: &[u8], places: Places, row: usize, out: &mut Columns) {
         for copy in &self.program.copies {
             let bytes = at(record, copy.place, places);
-            if !bytes.is_empty() && self.value(copy.target, bytes, record).is_err() {
+            if !bytes.is_empty() && self.value(copy.target, bytes, record, places).is_err() {
                 self.keep(copy.place, bytes, row, out);
             }
         }
@@ -409,7 +412,7 @@ impl Run<'_> {
     }
 
     /// The record's own rate, else that of its sampler or interface, else the domain's.
-    fn rates(&self, records: Records, places: Option<&[(usize, usize)]>, out: &Columns) -> Rates {
+    fn rates(&self, records: Records, places: Places, out: &Columns) -> Rates {
         if let Some(rate) = self.context.header_rate {
             return Rates::Same(rate);
         }
@@ -423,9 +426,8 @@ impl Run<'_> {
         let rate = |(i, record): (usize, &[u8])| {
             let row = out.rows + i;
             let number = |place: Place| uint(at(record, place, places));
-            let pair = |pair: Option<(Place, Place)>| {
-                pair.and_then(|(a, b)| number(a).zip(number(b)))
-            };
+            let pair =
+                |pair: Option<(Place, Place)>| pair.and_then(|(a, b)| number(a).zip(number(b)));
             let interval = own.interval.and_then(number);
             let told = sampling::rate(interval, pair(own.packets), pair(own.population));
             let looked_up = || self.samplers.rate(samplers.get(row), interfaces.get(row));
@@ -518,14 +520,14 @@ fn add_note(out: &mut Columns, row: usize, bit: u32) {
     }
 }
 
-fn span(place: Place, places: Option<&[(usize, usize)]>) -> (usize, usize) {
+fn span(place: Place, places: Places) -> (usize, usize) {
     match places {
         None => (place.offset, place.len),
         Some(places) => places.get(place.index).copied().unwrap_or((0, 0)),
     }
 }
 
-fn at<'a>(record: &'a [u8], place: Place, places: Option<&[(usize, usize)]>) -> &'a [u8] {
+fn at<'a>(record: &'a [u8], place: Place, places: Places) -> &'a [u8] {
     let (offset, len) = span(place, places);
     slice(record, offset, len)
 }

@@ -60,7 +60,9 @@ impl Samplers {
         let full = self.samplers.len() + self.interfaces.len() >= limit;
         let old = match key {
             SamplerKey::Default => self.default.replace(rate),
-            SamplerKey::Sampler(id) if full && !self.samplers.contains_key(&id) => return Set::Full,
+            SamplerKey::Sampler(id) if full && !self.samplers.contains_key(&id) => {
+                return Set::Full;
+            }
             SamplerKey::Sampler(id) => self.samplers.insert(id, rate),
             SamplerKey::Interface(index) if full && !self.interfaces.contains_key(&index) => {
                 return Set::Full;
