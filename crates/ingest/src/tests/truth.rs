@@ -10,7 +10,7 @@ use super::data;
 use crate::decode::decode_files;
 
 /// Elements that the truth names and no column has, with their numbers.
-const EXTRA: [(&str, u16); 19] = [
+const EXTRA: [(&str, u16); 18] = [
     ("minimumTTL", 52),
     ("maximumTTL", 53),
     ("fragmentIdentification", 54),
@@ -22,12 +22,11 @@ const EXTRA: [(&str, u16); 19] = [
     ("mplsTopLabelIPv6Address", 140),
     ("octetDeltaSumOfSquares", 198),
     ("dot1qCustomerVlanId", 245),
-    ("ipv6ExtensionHeadersFull", 517),
+    ("ipv6ExtensionHeadersFull", 515),
     ("srhFlagsIPv6", 492),
     ("srhTagIPv6", 493),
     ("srhSegmentIPv6", 494),
     ("srhActiveSegmentIPv6", 495),
-    ("srhSegmentIPv6ListSection", 497),
     ("srhSegmentsIPv6Left", 498),
     ("samplerName", 84),
 ];
