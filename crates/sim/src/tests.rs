@@ -107,9 +107,8 @@ fn expected(flow: &Flow, protocol: Protocol) -> Record {
     record
 }
 
-const IDS: &[u16] = &[
-    1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 14, 16, 17, 21, 22, 27, 28, 48, 152, 153, 302,
-];
+const IDS: &[u16] =
+    &[1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 14, 16, 17, 21, 22, 27, 28, 48, 152, 153, 302];
 
 /// All flow records, and the values of all options records, by the other decoder.
 fn decoded(datagrams: &[Datagram]) -> (Vec<Record>, usize) {
