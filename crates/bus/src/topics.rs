@@ -108,6 +108,13 @@ pub fn catalogue(config: &BusConfig) -> Vec<TopicSpec> {
     all
 }
 
+/// Whether a topic (full name) is compacted, so that a broker takes no record without a key there.
+pub fn is_compacted(topic: &str) -> bool {
+    let is_kept_by_key = |kind| matches!(kind, Kind::Compacted | Kind::CompactedStream);
+    let mut all = TOPICS.into_iter().chain([CONFIG]);
+    all.any(|(name, _, kind)| is_kept_by_key(kind) && topic.ends_with(name))
+}
+
 fn spec(config: &BusConfig, name: &str, size: Size, kind: Kind) -> TopicSpec {
     TopicSpec {
         name: config.topic(name),

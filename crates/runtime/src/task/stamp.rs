@@ -213,7 +213,10 @@ impl<'a> Stamp<'a> {
         for (topic, partition) in &self.stamper.heartbeats {
             let name = self.name();
             self.index += 1;
-            let beat = heartbeat(topic, *partition, wm_ms, name, &producer, Vec::new());
+            let mut beat = heartbeat(topic, *partition, wm_ms, name, &producer, Vec::new());
+            if bus::topics::is_compacted(topic) {
+                beat.key = Some(Bytes::from(format!("heartbeat/{producer}")));
+            }
             self.made.push(beat);
         }
     }
