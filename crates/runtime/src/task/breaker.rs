@@ -39,7 +39,11 @@ impl Breaker {
         if second > newest {
             self.seconds.push_back((second, 0, 0));
         }
-        while self.seconds.front().is_some_and(|(first, ..)| second.saturating_sub(*first) >= MINUTE_MS) {
+        while self
+            .seconds
+            .front()
+            .is_some_and(|(first, ..)| second.saturating_sub(*first) >= MINUTE_MS)
+        {
             self.seconds.pop_front();
         }
         if let Some((_, messages, letters)) = self.seconds.back_mut() {
@@ -51,8 +55,8 @@ impl Breaker {
         }
         let sum = |of: fn(&(i64, u64, u64)) -> u64| self.seconds.iter().map(of).sum::<u64>();
         let (messages, letters) = (sum(|s| s.1), sum(|s| s.2));
-        let over = messages >= options.messages_min
-            && letters * 100 > messages * options.dead_percent_max;
+        let over =
+            messages >= options.messages_min && letters * 100 > messages * options.dead_percent_max;
         over.then_some((letters, messages))
     }
 }

@@ -4,13 +4,21 @@
 
 mod breaker;
 mod engine;
+mod lost;
 mod metadata;
 pub mod metrics;
+mod open;
 mod options;
 mod outputs;
+mod run;
+mod running;
+mod setup;
 mod snapshot;
+mod snapshot_due;
 mod stamp;
 mod state;
+#[cfg(test)]
+mod tests;
 mod watermarks;
 mod writers;
 
@@ -22,4 +30,5 @@ pub use options::{
     BreakerOptions, Clock, LoopError, LoopOptions, LoopReport, SnapshotOptions, SystemClock,
 };
 pub use outputs::{Count, Emitted, Late, Out, Outputs, Place, Raw};
+pub use run::run;
 pub use watermarks::Watermarks;

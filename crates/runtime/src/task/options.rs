@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bus::LogError;
 use bus::config::LimitsConfig;
-use bus::{CommitError, LogError};
 
 use crate::shutdown::Shutdown;
 
@@ -89,7 +89,9 @@ pub struct LoopReport {
 /// Why a loop ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum LoopError {
-    #[error("instance {0} is in the group already and still lives: give each instance its own name")]
+    #[error(
+        "instance {0} is in the group already and still lives: give each instance its own name"
+    )]
     NameTaken(String),
     #[error("fenced: another process has the name of this instance ({0})")]
     Fenced(String),
@@ -108,12 +110,15 @@ pub enum LoopError {
     Breaker { topic: String, partition: u32, dead: u64, messages: u64 },
     #[error("the committed metadata of {topic} partition {partition} is not ours: {reason}")]
     Metadata { topic: String, partition: u32, reason: String },
+    #[error(
+        "the state of {topic} partition {partition} that goes with each commit has {bytes} bytes, over \
+         the 4096 that an offset's metadata may have: a defect of the stage"
+    )]
+    MetadataTooLarge { topic: String, partition: u32, bytes: usize },
     #[error("task {topic}/{partition} could not be taken over after {attempts} attempts: {reason}")]
     Open { topic: String, partition: u32, attempts: u32, reason: String },
     #[error(transparent)]
     Log(#[from] LogError),
-    #[error(transparent)]
-    Commit(CommitError),
 }
 
 // === impl SystemClock ===

@@ -119,12 +119,7 @@ impl Outputs {
         self.watermark_ms = self.watermark_ms.max(Some(watermark_ms));
     }
 
-    pub fn count(
-        &mut self,
-        metric: &'static str,
-        labels: &[(&'static str, &str)],
-        step: u64,
-    ) {
+    pub fn count(&mut self, metric: &'static str, labels: &[(&'static str, &str)], step: u64) {
         if step == 0 {
             return;
         }

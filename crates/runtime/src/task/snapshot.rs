@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray,
-};
+use arrow::array::{ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::Int64Type;
 use bus::TaskId;
@@ -18,8 +16,8 @@ use super::state::SavedTask;
 mod load;
 mod write;
 
-pub use load::{Loaded, load};
-pub use write::{Done, Snapshots, Taken, WriteError};
+pub use load::{LoadError, Loaded, load};
+pub use write::{Snapshots, Taken, WriteError};
 
 /// The name of a manifest's row.
 const MANIFEST: &str = "manifest";

@@ -2,7 +2,7 @@
 //! restore and a replay are one piece of code.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -25,8 +25,9 @@ pub struct TaskState<E> {
     sent_ms: Option<i64>,
     /// The offset after the last message taken.
     pub next: i64,
-    /// Messages on which the engine panicked: dead-lettered and never given to it again.
-    pub skipped: BTreeSet<i64>,
+    /// Messages on which the engine panicked, and what it said: dead-lettered and never given to it
+    /// again.
+    pub skipped: BTreeMap<i64, String>,
     stamper: Arc<Stamper>,
 }
 
@@ -68,7 +69,7 @@ impl<E: Engine> TaskState<E> {
     ) -> TaskState<E> {
         let (stage, partition) = (stamper.stage.clone(), id.partition);
         let writer = Writer::Task { stage, topic_id: topic_id.to_owned(), partition };
-        let (sent_ms, next, skipped) = (None, 0, BTreeSet::new());
+        let (sent_ms, next, skipped) = (None, 0, BTreeMap::new());
         TaskState { id, engine, writers, writer, sent_ms, next, skipped, stamper }
     }
 
@@ -90,8 +91,8 @@ impl<E: Engine> TaskState<E> {
             Seen::Refused => changes.refused += 1,
             Seen::Duplicate => return Taken::Duplicate,
         }
-        if self.skipped.contains(&record.offset) {
-            let bad = BadMessage::new("panic", "the engine panicked on it");
+        if let Some(said) = self.skipped.get(&record.offset) {
+            let bad = BadMessage::new("panic", said);
             return Taken::Made(self.dead(record, &bad, keep), changes);
         }
         match self.run(record, &meta) {

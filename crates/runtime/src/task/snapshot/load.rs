@@ -65,11 +65,7 @@ pub fn load(
 }
 
 /// Puts the pieces together; they follow each other in the manifest.
-fn blocks(
-    parts: &[Part],
-    rows: &BTreeMap<i64, Row>,
-    task: &str,
-) -> Result<Vec<Block>, String> {
+fn blocks(parts: &[Part], rows: &BTreeMap<i64, Row>, task: &str) -> Result<Vec<Block>, String> {
     let mut blocks: Vec<(String, BytesMut)> = Vec::new();
     for part in parts {
         let row = rows.get(&part.offset).filter(|row| row.block == part.name && row.task == task);
@@ -143,4 +139,3 @@ fn gone_or(error: LogError, at: i64) -> LoadError {
         other => LoadError::Log(other),
     }
 }
-

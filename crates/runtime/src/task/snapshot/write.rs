@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::config::LimitsConfig;
-use bus::{LogError, Meta, Name, OutRecord, Outgoing, Producer, TaskId, Time, Where, Writer, frame};
+use bus::{
+    LogError, Meta, Name, OutRecord, Outgoing, Producer, TaskId, Time, Where, Writer, frame,
+};
 use bytes::Bytes;
 
 use super::super::engine::Block;
 use super::super::metadata::Pointer;
 use super::super::options::SnapshotOptions;
+use super::super::stamp::Stamper;
 use super::super::state::SavedTask;
 use super::{Catalog, MANIFEST, Manifest, Part, Row, VERSION, task_text};
 
@@ -31,7 +34,6 @@ pub struct Taken {
 /// A whole snapshot on the topic.
 #[derive(Debug)]
 pub struct Done {
-    pub task: TaskId,
     pub pointer: Pointer,
     pub catalog: Catalog,
     pub bytes_written: u64,
@@ -77,18 +79,17 @@ struct Writing {
 
 impl Snapshots {
     pub fn new(
-        stage: &str,
-        config_fp: &str,
+        stamper: &Stamper,
         partitions: u32,
         options: SnapshotOptions,
         producer: Box<dyn Producer>,
     ) -> Snapshots {
         Snapshots {
-            stage: stage.to_owned(),
-            config_fp: config_fp.to_owned(),
+            stage: stamper.stage.clone(),
+            config_fp: stamper.config_fp.clone(),
             partitions,
             options,
-            limits: LimitsConfig::default(),
+            limits: stamper.limits.clone(),
             producer,
             writing: BTreeMap::new(),
             tickets: BTreeMap::new(),
@@ -202,7 +203,7 @@ impl Snapshots {
                 (Ok(offset), None) => {
                     writing.pointer.o = offset;
                     if let Some(writing) = self.writing.remove(&task) {
-                        ended.push((task.clone(), Some(writing.done(task))));
+                        ended.push((task, Some(writing.done())));
                     }
                 }
                 (Err(_), _) => {
@@ -249,8 +250,8 @@ impl Snapshots {
         if writing.undelivered > 0 || !writing.unsent.is_empty() {
             return Ok(());
         }
-        let data = serde_json::to_vec(&writing.manifest)
-            .map_err(|e| WriteError::Frame(e.to_string()))?;
+        let data =
+            serde_json::to_vec(&writing.manifest).map_err(|e| WriteError::Frame(e.to_string()))?;
         let record = self.record(task, writing, MANIFEST, Bytes::from(data), None, wall_ms)?;
         if let Some(writing) = self.writing.get_mut(task) {
             writing.unsent.push_back((None, record));
@@ -315,10 +316,9 @@ impl Snapshots {
 // === impl Writing ===
 
 impl Writing {
-    fn done(self, task: TaskId) -> Done {
+    fn done(self) -> Done {
         let parts = self.manifest.parts.into_iter();
         Done {
-            task,
             pointer: self.pointer,
             catalog: parts.map(|part| (part.name.clone(), part)).collect(),
             bytes_written: self.bytes_written,

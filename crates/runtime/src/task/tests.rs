@@ -1,0 +1,6 @@
+//! The loop on the log in memory, with an engine that sums.
+
+mod bed;
+mod loops;
+mod toy;
+mod writers;
