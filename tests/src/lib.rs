@@ -1,1 +1,4 @@
-//! Stub.
+//! What is tested across crates: one module a subject; `cargo test` runs their tests, `lab` and the
+//! benches use them as a library.
+
+pub mod conformance;

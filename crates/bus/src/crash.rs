@@ -1,6 +1,6 @@
-//! A log that dies at a scripted call: what a process that crashes there has done and not done. It
-//! counts each call of each trait method twice, before and after its effect. From the scripted point
-//! on every call fails, as of a dead process; a new join on the log beneath takes over.
+//! A log that dies at a scripted call: what a process that crashes there has done and not done.
+//! It counts each call of each trait method twice, before and after its effect. From the scripted
+//! point on every call fails, as of a dead process; a new join on the log beneath takes over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,10 +59,7 @@ impl Script {
 
     /// A call with a point before and a point after it. The effect of a call that dies after it
     /// stands, its result is lost.
-    fn around<T, E: From<LogError>>(
-        &self,
-        call: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, E> {
+    fn around<T, E: From<LogError>>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         self.point()?;
         let result = call();
         self.point()?;

@@ -1,6 +1,6 @@
-//! The log of one process, on disk or in memory: topics, groups and transactions as Kafka has them,
-//! on a B-tree store. It is no cluster and no Kafka broker: others' clients need Kafka. Readers wait
-//! on a condition and not on a clock, so a commit reaches them at once.
+//! The log of one process, on disk or in memory: topics, groups and transactions as Kafka has
+//! them, on a B-tree store. It is no cluster and no Kafka broker: others' clients need Kafka.
+//! Readers wait on a condition and not on a clock, so a commit reaches them at once.
 
 use std::sync::Arc;
 

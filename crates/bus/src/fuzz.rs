@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use crate::config::LimitsConfig;
 use crate::frame::{read, read_limits};
-use model::ipc;
 use crate::meta::Meta;
 use crate::record::{Headers, Record};
+use model::ipc;
 
 /// A payload as Arrow.
 pub fn arrow(data: &[u8]) {

@@ -7,6 +7,7 @@ pub mod crash;
 pub mod embedded;
 pub mod frame;
 pub mod fuzz;
+pub mod kafka;
 pub mod log;
 pub mod meta;
 pub mod metrics;
@@ -18,6 +19,7 @@ pub use config::BusConfig;
 pub use crash::Crashing;
 pub use embedded::EmbeddedLog;
 pub use frame::{Framed, Outgoing, Time, Where, frame, heartbeat};
+pub use kafka::KafkaLog;
 pub use log::{
     Admin, CommitError, Committed, Delivery, Event, Log, LogError, Paused, Producer, ReadEvent,
     Reader, TaskId, Tasks, Transaction,
@@ -25,6 +27,14 @@ pub use log::{
 pub use meta::Meta;
 pub use record::{Headers, Name, OutRecord, Record, Writer};
 
-/// Bytes of a record with key and headers on either log: above the 900 KB that a message of ours may
-/// have, below the 1,048,588 that a broker takes by default.
+/// Opens the log that the configuration names.
+pub fn open(config: &BusConfig) -> Result<std::sync::Arc<dyn Log>, LogError> {
+    Ok(match config.engine {
+        config::Engine::Embedded => std::sync::Arc::new(EmbeddedLog::open(config)?),
+        config::Engine::Kafka => std::sync::Arc::new(KafkaLog::open(config)?),
+    })
+}
+
+/// Bytes of a record with key and headers on either log: above the 900 KB that a message of ours
+/// may have, below the 1,048,588 that a broker takes by default.
 pub const RECORD_BYTES_MAX: usize = 1_000_000;

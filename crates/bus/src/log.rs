@@ -155,7 +155,8 @@ pub struct Delivery {
 }
 
 pub trait Producer: Send {
-    /// Queues a record. `Ok(None)`: the queue is full, the record was not taken; poll and try again.
+    /// Queues a record. `Ok(None)`: the queue is full, the record was not taken; poll and try
+    /// again.
     fn send(&mut self, record: &OutRecord) -> Result<Option<u64>, LogError>;
     /// Delivery reports that came within `timeout` (returns at once when there are some).
     fn poll(&mut self, timeout: Duration) -> Vec<Delivery>;
@@ -166,7 +167,11 @@ pub trait Producer: Send {
 pub enum ReadEvent {
     Record(Record),
     /// Everything that was committed on this partition so far has been delivered.
-    End { topic: Arc<str>, partition: u32, next: i64 },
+    End {
+        topic: Arc<str>,
+        partition: u32,
+        next: i64,
+    },
     Idle,
 }
 
@@ -176,6 +181,10 @@ pub trait Reader: Send {
     fn poll(&mut self, timeout: Duration) -> Result<ReadEvent, LogError>;
     fn range(&mut self, topic: &str, partition: u32) -> Result<(i64, i64), LogError>;
     /// The first offset whose record timestamp is at or after `timestamp_ms`; the end if none is.
-    fn offset_at(&mut self, topic: &str, partition: u32, timestamp_ms: i64)
-    -> Result<i64, LogError>;
+    fn offset_at(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        timestamp_ms: i64,
+    ) -> Result<i64, LogError>;
 }

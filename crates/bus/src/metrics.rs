@@ -7,7 +7,7 @@ pub const COMMITS_FAILED: &str = "gannet_bus_commits_failed_total";
 /// Chunks of the embedded log that were dropped, by `reason` (`retention`, `log_size`).
 pub const CHUNKS_DROPPED: &str = "gannet_bus_chunks_dropped_total";
 /// Sends that a full queue put off.
-pub const QUEUE_FULL: &str = "gannet_bus_queue_full_total";
+pub const QUEUE_FULL: &str = "gannet_bus_sends_refused_total";
 /// Times that a transactional producer was made again after an end that is not known.
 pub const PRODUCERS_REMADE: &str = "gannet_bus_producers_remade_total";
 /// Errors that a Kafka client reported and goes on after, by `kind`.

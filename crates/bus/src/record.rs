@@ -46,7 +46,9 @@ pub struct OutRecord {
 }
 
 /// Who writes: a task of a stage, known by its source, or a process that has no source.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum Writer {
     /// `topic_id` is the log's own id of the source topic: a topic made again is another writer.
     Task { stage: String, topic_id: String, partition: u32 },
@@ -56,7 +58,9 @@ pub enum Writer {
 
 /// The name of one output: its writer, then the offset of the source message or chunk end that made
 /// it and an index within it; for a writer without a source a sequence number and 0.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Name {
     pub writer: Writer,
     pub offset: i64,
@@ -71,7 +75,8 @@ pub struct BadName(String);
 // === impl Name ===
 
 impl fmt::Display for Name {
-    /// `task/STAGE/TOPIC_ID/PARTITION/OFFSET/INDEX` or `instance/STAGE/INSTANCE/EPOCH/OFFSET/INDEX`.
+    /// `task/STAGE/TOPIC_ID/PARTITION/OFFSET/INDEX` or
+    /// `instance/STAGE/INSTANCE/EPOCH/OFFSET/INDEX`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.writer {
             Writer::Task { stage, topic_id, partition } => {

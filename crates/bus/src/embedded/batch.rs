@@ -100,9 +100,10 @@ impl<'a> Batch<'a> {
 
     fn append(&mut self, topic: &TopicState, record: &OutRecord) -> Result<i64, Failure> {
         let place = (topic.topic.number, record.partition);
-        let part = self.parts.entry(place).or_insert_with(|| {
-            self.shared.state().parts.get(&place).cloned().unwrap_or_default()
-        });
+        let part = self
+            .parts
+            .entry(place)
+            .or_insert_with(|| self.shared.state().parts.get(&place).cloned().unwrap_or_default());
         let offset = self.tables.append(place.0, part, record)?;
         if topic.policy.compacted {
             clean::supersede(&mut self.tables, &topic.topic, &topic.policy, record, offset)?;

@@ -161,11 +161,7 @@ pub fn retain(
 }
 
 /// The first closed chunk: its base and largest timestamp.
-fn oldest(
-    tables: &Tables<'_>,
-    topic: u32,
-    partition: u32,
-) -> Result<Option<(u64, i64)>, Failure> {
+fn oldest(tables: &Tables<'_>, topic: u32, partition: u32) -> Result<Option<(u64, i64)>, Failure> {
     let all = (topic, partition, 0)..=(topic, partition, u64::MAX);
     let first = tables.chunks.range(all)?.next().transpose()?;
     Ok(first.map(|(key, value)| (key.value().2, value.value().2)))
@@ -188,9 +184,7 @@ pub fn drop_oldest(
     if policy.compacted {
         forget_keys(tables, number, partition, base..end)?;
     }
-    tables
-        .records
-        .retain_in((number, partition, base)..(number, partition, end), |_, _| false)?;
+    tables.records.retain_in((number, partition, base)..(number, partition, end), |_, _| false)?;
     part.start = end;
     part.bytes = part.bytes.saturating_sub(bytes);
     Ok(true)

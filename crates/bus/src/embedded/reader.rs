@@ -1,5 +1,5 @@
-//! Reading partitions of the embedded log from given offsets. Whole fetches are taken from the store
-//! and handed out one by one, the partitions in turn.
+//! Reading partitions of the embedded log from given offsets. Whole fetches are taken from the
+//! store and handed out one by one, the partitions in turn.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -111,8 +111,7 @@ impl Reader for EmbeddedReader {
             let (topic, part) = state.part(topic, partition)?;
             (topic.topic.number, part.clone())
         };
-        let found =
-            store::offset_at(&self.core.shared.db, number, partition, &part, timestamp_ms);
+        let found = store::offset_at(&self.core.shared.db, number, partition, &part, timestamp_ms);
         found.map(signed).map_err(|e| LogError::call("offset_at", e))
     }
 }

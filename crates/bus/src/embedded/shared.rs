@@ -1,5 +1,5 @@
-//! What all handles of one embedded log share: the store, where each partition stands after the last
-//! commit, the groups, and the signal that something changed.
+//! What all handles of one embedded log share: the store, where each partition stands after the
+//! last commit, the groups, and the signal that something changed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! The tables of the embedded log and what is done in one of their transactions: appending, reading,
-//! searching by time, positions. Dropping old records is left to `clean`.
+//! The tables of the embedded log and what is done in one of their transactions: appending,
+//! reading, searching by time, positions. Dropping old records is left to `clean`.
 
 use std::collections::BTreeMap;
 use std::path::Path;

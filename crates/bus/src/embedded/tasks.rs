@@ -11,9 +11,7 @@ use super::reader::{FETCH, check_offset, truncated};
 use super::shared::{State, TopicState};
 use super::store::{self, signed};
 use super::writer::{Core, Member, Request, closed};
-use crate::log::{
-    CommitError, Committed, Event, LogError, Paused, TaskId, Tasks, Transaction,
-};
+use crate::log::{CommitError, Committed, Event, LogError, Paused, TaskId, Tasks, Transaction};
 use crate::record::Record;
 
 pub struct EmbeddedTasks {
@@ -150,9 +148,8 @@ impl EmbeddedTasks {
     }
 
     fn forget_buffered(&mut self, task: &TaskId) {
-        let of = |record: &Record| {
-            record.partition == task.partition && *record.topic == *task.topic
-        };
+        let of =
+            |record: &Record| record.partition == task.partition && *record.topic == *task.topic;
         self.buffer.retain(|record| !of(record));
     }
 

@@ -26,11 +26,26 @@ const SYNC_EVERY: Duration = Duration::from_millis(200);
 
 /// What the thread is asked to do.
 pub enum Request {
-    Produce { record: OutRecord, ticket: u64, reports: Arc<Reports> },
-    Commit { member: Member, transaction: Transaction, answer: Answer<(), CommitError> },
-    Committed { stage: String, task: TaskId, answer: Answer<Option<Committed>, LogError> },
+    Produce {
+        record: OutRecord,
+        ticket: u64,
+        reports: Arc<Reports>,
+    },
+    Commit {
+        member: Member,
+        transaction: Transaction,
+        answer: Answer<(), CommitError>,
+    },
+    Committed {
+        stage: String,
+        task: TaskId,
+        answer: Answer<Option<Committed>, LogError>,
+    },
     /// Administration runs alone, in a transaction of its own.
-    Admin { work: AdminWork, answer: Answer<(), LogError> },
+    Admin {
+        work: AdminWork,
+        answer: Answer<(), LogError>,
+    },
 }
 
 pub type Answer<T, E> = SyncSender<Result<T, E>>;
@@ -291,8 +306,14 @@ impl Request {
 
 /// What a request gets to hear once its transaction's fate is known.
 pub enum Reply {
-    Produced { delivery: Delivery, reports: Arc<Reports> },
-    Committed { result: Result<(), CommitError>, answer: Answer<(), CommitError> },
+    Produced {
+        delivery: Delivery,
+        reports: Arc<Reports>,
+    },
+    Committed {
+        result: Result<(), CommitError>,
+        answer: Answer<(), CommitError>,
+    },
     Position {
         result: Result<Option<Committed>, LogError>,
         answer: Answer<Option<Committed>, LogError>,

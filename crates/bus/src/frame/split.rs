@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{cast, max, min, take_record_batch};
 use arrow::datatypes::{
     DataType, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMillisecondType, UInt8Type,
@@ -118,10 +116,8 @@ pub fn by_size(
     let mut todo = if whole { vec![batch] } else { even_slices(&batch, limits) };
     while let Some(slice) = todo.pop() {
         let slice = own_views(&slice).map_err(|source| split_error(outgoing, source))?;
-        let payload = ipc::encode(&slice).map_err(|source| FrameError::Encode {
-            topic: outgoing.topic.to_string(),
-            source,
-        })?;
+        let payload = ipc::encode(&slice)
+            .map_err(|source| FrameError::Encode { topic: outgoing.topic.to_string(), source })?;
         let rows = slice.num_rows();
         if payload.len() > limits.bytes_aim && rows > 1 && !whole {
             let half = rows / 2;

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 
 use super::{DeadLetter, Outgoing, ReadError, Time, Where, dead_letter, frame, heartbeat, read};
 use crate::config::LimitsConfig;
-use model::ipc;
 use crate::meta::Meta;
 use crate::partition::{murmur2, partition};
 use crate::record::{Name, OutRecord, Record, Writer};
+use model::ipc;
 
 fn meta() -> Meta {
     let writer = Writer::Task { stage: "s".to_owned(), topic_id: "id".to_owned(), partition: 3 };
@@ -187,11 +187,8 @@ fn what_is_no_message_of_ours_is_refused_with_its_reason() {
 
 #[test]
 fn a_dead_letter_carries_the_message_and_the_reason() {
-    let framed = frame(
-        outgoing(batch(&["a".to_owned()]), Where::Fixed(0)),
-        1,
-        &LimitsConfig::default(),
-    );
+    let framed =
+        frame(outgoing(batch(&["a".to_owned()]), Where::Fixed(0)), 1, &LimitsConfig::default());
     let record = received(framed.unwrap().records.remove(0));
     let letter = DeadLetter { stage: "score", kind: "panic", reason: "boom" };
     let dead = received(dead_letter(&record, &letter));
