@@ -29,22 +29,23 @@ pub trait Engine: Send {
     /// then the loop restores the state itself.
     fn message(&mut self, input: &Input<'_>, out: &mut Outputs) -> Result<(), BadMessage>;
 
-    /// May a commit stand after the last message? An engine that works in chunks says yes only where
-    /// no message of a chunk is waiting; so the message that ends a chunk belongs to it. Chunks must
-    /// end by what the input says (time, bytes), never by a clock.
+    /// May a commit stand after the last message? An engine that works in chunks says yes only
+    /// where no message of a chunk is waiting; so the message that ends a chunk belongs to it.
+    /// Chunks must end by what the input says (time, bytes), never by a clock.
     fn at_boundary(&self) -> bool {
         true
     }
 
-    /// After a panic within a chunk (or `BadMessage::chunk`): this one message alone, on the state of
-    /// the last boundary, to find the culprit: it panics again, or this returns an error. Only called
-    /// where a boundary is more than one message away; a chunk must then be closed by this call.
+    /// After a panic within a chunk (or `BadMessage::chunk`): this one message alone, on the state
+    /// of the last boundary, to find the culprit: it panics again, or this returns an error. Only
+    /// called where a boundary is more than one message away; a chunk must then be closed by this
+    /// call.
     fn trial(&mut self, input: &Input<'_>) -> Result<(), BadMessage> {
         self.message(input, &mut Outputs::default())
     }
 
-    /// The state as blocks in a stable order; a block whose bytes did not change costs nothing. Only
-    /// called at boundaries, and only where `Stage::snapshots`. Blocks may be of any size.
+    /// The state as blocks in a stable order; a block whose bytes did not change costs nothing.
+    /// Only called at boundaries, and only where `Stage::snapshots`. Blocks may be of any size.
     fn snapshot(&self) -> Vec<Block> {
         Vec::new()
     }

@@ -1,6 +1,6 @@
 //! The task loop, written once for all stages (DESIGN §4): input in order, duplicates, watermarks,
-//! dead letters, commits, snapshots, restore. What a stage computes is left to its engine (`Engine`);
-//! what the log is, to `bus`.
+//! dead letters, commits, snapshots, restore. What a stage computes is left to its engine
+//! (`Engine`); what the log is, to `bus`.
 
 mod breaker;
 mod engine;

@@ -35,8 +35,8 @@ pub struct Opener<'a, S: Stage> {
 // === impl Opener ===
 
 impl<S: Stage> Opener<'_, S> {
-    /// Opens a task and starts its delivery. `skipped` are offsets on which the engine panicked that
-    /// no commit tells of yet.
+    /// Opens a task and starts its delivery. `skipped` are offsets on which the engine panicked
+    /// that no commit tells of yet.
     pub fn open(
         &self,
         tasks: &mut dyn Tasks,

@@ -96,23 +96,23 @@ pub enum LoopError {
     #[error("fenced: another process has the name of this instance ({0})")]
     Fenced(String),
     #[error(
-        "topic {topic} was deleted and made again (it was {was}, now it is {now}), so the committed \
-         offsets of this stage are of another topic: delete the committed offsets of its group for \
-         {topic}, or make the topic anew under another prefix"
+        "topic {topic} was deleted and made again (it was {was}, now it is {now}), so the \
+         committed offsets of this stage are of another topic: delete the committed offsets of its \
+         group for {topic}, or make the topic anew under another prefix"
     )]
     TopicMadeAgain { topic: String, was: String, now: String },
     #[error("there is no topic {0}: create it with `gannet topics apply`")]
     NoTopic(String),
     #[error(
-        "{dead} of {messages} messages of {topic} partition {partition} within a minute went to the \
-         dead letters: see {topic}.dlq for the reasons before starting this stage again"
+        "{dead} of {messages} messages of {topic} partition {partition} within a minute went to \
+         the dead letters: see {topic}.dlq for the reasons before starting this stage again"
     )]
     Breaker { topic: String, partition: u32, dead: u64, messages: u64 },
     #[error("the committed metadata of {topic} partition {partition} is not ours: {reason}")]
     Metadata { topic: String, partition: u32, reason: String },
     #[error(
-        "the state of {topic} partition {partition} that goes with each commit has {bytes} bytes, over \
-         the 4096 that an offset's metadata may have: a defect of the stage"
+        "the state of {topic} partition {partition} that goes with each commit has {bytes} bytes, \
+         over the 4096 that an offset's metadata may have: a defect of the stage"
     )]
     MetadataTooLarge { topic: String, partition: u32, bytes: usize },
     #[error("task {topic}/{partition} could not be taken over after {attempts} attempts: {reason}")]

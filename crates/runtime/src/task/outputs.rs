@@ -111,10 +111,10 @@ impl Outputs {
         }
     }
 
-    /// The task's own watermark: nothing older than this will be sent by this task any more. When
-    /// it enters a new second the loop appends heartbeats to every partition of every output topic,
-    /// after the data of this message; the data itself carries the watermark sent before. A value
-    /// below the last one is ignored.
+    /// The task's own watermark: nothing older than this will be sent by this task any more. For
+    /// each new second that it enters the loop appends heartbeats to every partition of every
+    /// output topic, after the data of this message; they say the second's start, and the data
+    /// carries the one sent before. A value below the last one is ignored.
     pub fn advance(&mut self, watermark_ms: i64) {
         self.watermark_ms = self.watermark_ms.max(Some(watermark_ms));
     }

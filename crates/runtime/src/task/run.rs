@@ -1,6 +1,6 @@
 //! The loop of one instance of a stage (DESIGN §4): messages in, one transaction out every 200 ms.
-//! It blocks, so it has a thread of its own. Opening tasks is left to `open`, what a message does to
-//! a task to `state`.
+//! It blocks, so it has a thread of its own. Opening tasks is left to `open`, what a message does
+//! to a task to `state`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

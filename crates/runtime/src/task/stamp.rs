@@ -1,6 +1,6 @@
 //! Outputs of one message as records for the log: partitions, headers, names, heartbeats, dead
-//! letters. Everything here follows from the message and the state, so a repeated run makes the same
-//! records again.
+//! letters. Everything here follows from the message and the state, so a repeated run makes the
+//! same records again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl<'a> Stamp<'a> {
             }
         }
         let sent = sent_after(watermark_ms, self.wm_ms);
-        if let Some(wm) = sent.filter(|_| sent != self.wm_ms) {
+        for wm in steps(self.wm_ms, sent) {
             self.heartbeats(wm);
         }
         (self.made, sent)
@@ -221,7 +221,8 @@ impl<'a> Stamp<'a> {
         }
     }
 
-    /// The message whole, on `<topic>.dlq`. It keeps its own headers, so ours have names of their own.
+    /// The message whole, on `<topic>.dlq`. It keeps its own headers, so ours have names of their
+    /// own.
     fn letter(&mut self, bad: &BadMessage) {
         let letter =
             DeadLetter { stage: &self.stamper.stage, kind: bad.reason, reason: &bad.detail };
@@ -278,8 +279,26 @@ pub const LATE: &str = ".late";
 /// Behind an input topic's name: messages that could not be taken.
 pub const DEAD: &str = ".dlq";
 
-/// The last watermark sent: a new one goes out when it enters a new second (DESIGN §4).
+/// The last watermark sent: a new one goes out when it enters a new second (DESIGN §4), as that
+/// second's start. Time that moves in whole seconds moves alike however writers interleave.
 fn sent_after(wm_ms: Option<i64>, sent: Option<i64>) -> Option<i64> {
-    let is_news = |wm: &i64| sent.is_none_or(|s| wm.div_euclid(1_000) > s.div_euclid(1_000));
-    wm_ms.filter(is_news).or(sent)
+    let second = wm_ms.map(|wm| wm.saturating_sub(wm.rem_euclid(SECOND_MS)));
+    second.filter(|second| sent.is_none_or(|sent| *second > sent)).or(sent)
 }
+
+/// The watermarks to send from one to the next: every second between, so that the least of several
+/// writers passes all of them too. A gap over `STEPS_MAX` is jumped.
+fn steps(from: Option<i64>, to: Option<i64>) -> Vec<i64> {
+    let Some(to) = to.filter(|_| from != to) else {
+        return Vec::new();
+    };
+    let between = from.map_or(0, |from| to.saturating_sub(from) / SECOND_MS);
+    if between > STEPS_MAX {
+        return vec![to];
+    }
+    (0..between.max(1)).rev().map(|back| to - back * SECOND_MS).collect()
+}
+
+const SECOND_MS: i64 = 1_000;
+/// A minute: a longer gap is an outage of all ingest, which every task sees alike.
+const STEPS_MAX: i64 = 60;

@@ -75,7 +75,8 @@ pub struct Saved {
     entries: Vec<SavedEntry>,
 }
 
-/// Writer (its name without offset and index), offset, index, watermark, left out, spoke at, missed.
+/// Writer (its name without offset and index), offset, index, watermark, left out, spoke at,
+/// missed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct SavedEntry(String, i64, u32, Option<i64>, u8, i64, String);
 

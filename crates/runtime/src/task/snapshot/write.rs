@@ -1,6 +1,6 @@
-//! Writing snapshots: one at a time per task, in the background of the loop. A manifest is sent when
-//! all its blocks are delivered, and told of when it is itself; what was begun and not finished is
-//! never read by anyone.
+//! Writing snapshots: one at a time per task, in the background of the loop. A manifest is sent
+//! when all its blocks are delivered, and told of when it is itself; what was begun and not
+//! finished is never read by anyone.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -185,8 +185,8 @@ impl Snapshots {
         Ok(writing)
     }
 
-    /// Sends and listens without waiting; returns what was finished. `Err` of one task's record only
-    /// ends that snapshot and is told by a `None` in its place.
+    /// Sends and listens without waiting; returns what was finished. `Err` of one task's record
+    /// only ends that snapshot and is told by a `None` in its place.
     pub fn poll(&mut self, wall_ms: i64) -> Result<Vec<(TaskId, Option<Done>)>, LogError> {
         let mut ended = Vec::new();
         self.send(wall_ms, &mut ended)?;
