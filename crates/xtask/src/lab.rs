@@ -46,6 +46,13 @@ pub fn run(name: &str, args: &[String]) -> Result<()> {
     process::run_shown(&mut cargo)
 }
 
+/// Builds one package's binaries, with cargo's own lines on the terminal.
+pub fn build(package: &str) -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(workspace::root());
+    process::run_shown(cargo.args(["build", "--release", "-p", package, "--bins"]))
+}
+
 pub fn softflowd() -> Result<()> {
     machine::ensure(machine::SOFTFLOWD, &["softflowd"], &["softflowd"])
 }

@@ -100,6 +100,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Kafka(command) => run_kafka(command)?,
         Command::Compose => {
             compose::check_file(&python::interpreter()?)?;
+            lab::build("gannet")?;
             println!("started and ended: {}", compose::start_each()?);
         }
         Command::Cut(passed) => lab::run("cut", &passed.args)?,

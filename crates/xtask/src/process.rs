@@ -80,10 +80,8 @@ pub fn run_shown(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Starts in the background, in a process group of its own (a Ctrl-C here is not one there),
-/// with both outputs in `log`.
+/// Starts in the background with both outputs in `log`.
 pub fn spawn_logged(command: &mut Command, log: &Path) -> Result<Child> {
-    use std::os::unix::process::CommandExt;
     if let Some(dir) = log.parent() {
         fs::create_dir_all(dir)?;
     }
@@ -93,7 +91,6 @@ pub fn spawn_logged(command: &mut Command, log: &Path) -> Result<Child> {
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)
-        .process_group(0)
         .spawn()
         .with_context(|| format!("failed to start `{name}`"))
 }

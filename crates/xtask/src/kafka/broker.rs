@@ -2,6 +2,7 @@
 //! its port and its own log line, killed and started again on the same data and ports.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -11,6 +12,9 @@ use anyhow::{Context, Result, bail};
 use super::jars;
 use super::properties::{self, Ports};
 use crate::{process, workspace};
+
+/// The name of the one that stays when xtask ends.
+pub(super) const STANDING: &str = "standing";
 
 /// What the broker logs when it serves (2 s after its start on an idle machine).
 const SERVING: &str = "Kafka Server started";
@@ -49,6 +53,8 @@ pub struct Broker {
     ports: Ports,
     /// `None` between [`Broker::kill`] and [`Broker::restart`].
     child: Option<Child>,
+    /// Whether a Ctrl-C that ends this process spares the broker.
+    stands_alone: bool,
 }
 
 impl Broker {
@@ -80,7 +86,7 @@ impl Broker {
         }
         fs::write(dir.join("server.properties"), properties(&dir.join("log"))?)?;
         format_storage(&dir)?;
-        let mut broker = Broker { dir, ports, child: None };
+        let mut broker = Broker { dir, ports, child: None, stands_alone: name == STANDING };
         broker.restart()?;
         Ok(broker)
     }
@@ -110,7 +116,11 @@ impl Broker {
             bail!("the broker on {} runs already", self.bootstrap());
         }
         let log = self.dir.join("broker.log");
-        let child = process::spawn_logged(&mut server_command(&self.dir), &log)?;
+        let mut command = server_command(&self.dir);
+        if self.stands_alone {
+            command.process_group(0);
+        }
+        let child = process::spawn_logged(&mut command, &log)?;
         fs::write(self.dir.join("pid"), child.id().to_string())?;
         self.child = Some(child);
         self.wait_until_serving(&log)

@@ -7,15 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::broker::{self, Broker, Options};
+use super::broker::{self, Broker, Options, STANDING};
 use super::jars;
 use crate::{process, workspace};
 
-const NAME: &str = "standing";
-
 /// Starts the standing broker, empty, and leaves it running. Returns its address.
 pub fn start(port: Option<u16>, fast_timeouts: bool) -> Result<String> {
-    let broker = Broker::start(&Options { name: NAME.to_string(), port, fast_timeouts })?;
+    let broker = Broker::start(&Options { name: STANDING.to_string(), port, fast_timeouts })?;
     let bootstrap = broker.bootstrap();
     fs::write(bootstrap_file(), &bootstrap).context("failed to write the broker's address")?;
     broker.leave_running();
@@ -44,7 +42,7 @@ pub fn status() -> Option<(String, u32)> {
 }
 
 fn dir() -> PathBuf {
-    workspace::target().join("kafka-data").join(NAME)
+    workspace::target().join("kafka-data").join(STANDING)
 }
 
 fn bootstrap_file() -> PathBuf {
