@@ -1,3 +1,5 @@
+//! A request wakes every waiting clone; a wait without one ends with its timeout.
+
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,64 @@
+//! Files and `!include`: a path relative to the including file, no cycles, a limited depth and
+//! size.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::compose::{Origin, compose};
+use super::diagnostic::{ConfigError, Diagnostic, Place, Source};
+use super::node::Node;
+use super::{FILE_BYTES_MAX, INCLUDES_DEPTH_MAX};
+
+/// The tree of a file and of all that it includes.
+pub(super) fn read_root(path: &Path) -> Result<Node, ConfigError> {
+    read(path, Place::Default, &[])
+}
+
+/// The tree of a text, which cannot include.
+pub(super) fn compose_text(name: String, text: String) -> Result<Node, ConfigError> {
+    let source = Arc::new(Source::new(name, text));
+    let mut refuse = |_: &str, place: &Place| {
+        let message = "`!include` works only in a file";
+        Err(Diagnostic::new(message).at(place.clone()).into())
+    };
+    compose(&source.text, &Origin::Source(Arc::clone(&source)), &mut refuse)
+}
+
+fn read(path: &Path, included_from: Place, stack: &[PathBuf]) -> Result<Node, ConfigError> {
+    let shown = path.display().to_string();
+    let (real, text) = read_text(path)
+        .map_err(|e| Diagnostic::new(format!("cannot read {shown}: {e}")).at(included_from.clone()))?;
+    if stack.contains(&real) {
+        let message = format!("{shown} includes itself, directly or through another file");
+        return Err(Diagnostic::new(message).at(included_from).into());
+    }
+    if stack.len() >= INCLUDES_DEPTH_MAX {
+        let message = format!("files include files deeper than {INCLUDES_DEPTH_MAX} levels");
+        return Err(Diagnostic::new(message).at(included_from).into());
+    }
+    let outer = match &included_from {
+        Place::File(_) => Some(included_from.clone()),
+        _ => None,
+    };
+    let source = Arc::new(Source { name: shown, text, included_from: outer });
+    let stack: Vec<PathBuf> = stack.iter().cloned().chain([real]).collect();
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut resolve = |name: &str, place: &Place| read(&folder.join(name), place.clone(), &stack);
+    compose(&source.text, &Origin::Source(Arc::clone(&source)), &mut resolve)
+}
+
+fn read_text(path: &Path) -> std::io::Result<(PathBuf, String)> {
+    let real = path.canonicalize()?;
+    let file = File::open(&real)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("not a file"));
+    }
+    let mut text = String::new();
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if read as u64 > FILE_BYTES_MAX {
+        return Err(std::io::Error::other(format!("larger than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok((real, text))
+}
