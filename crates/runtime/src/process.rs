@@ -158,9 +158,7 @@ fn outcome(ended: Ended) -> Result<(), ProcessError> {
     match ended.result {
         Ok(Ok(())) => Ok(()),
         Ok(Err(source)) => Err(ProcessError::Stage { stage, source }),
-        Err(panic) => {
-            Err(ProcessError::Panicked { stage, message: panic_message(panic.as_ref()) })
-        }
+        Err(panic) => Err(ProcessError::Panicked { stage, message: panic_message(panic.as_ref()) }),
     }
 }
 

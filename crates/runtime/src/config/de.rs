@@ -326,10 +326,9 @@ impl<'de> de::EnumAccess<'de> for Enum<'de> {
         seed: S,
     ) -> Result<(S::Value, Enum<'de>), Error> {
         let name = de::value::BorrowedStrDeserializer::new(self.name);
-        let variant = seed.deserialize(name).map_err(|e: Error| Error {
-            place: Some(self.name_place.clone()),
-            ..e
-        })?;
+        let variant = seed
+            .deserialize(name)
+            .map_err(|e: Error| Error { place: Some(self.name_place.clone()), ..e })?;
         Ok((variant, self))
     }
 }

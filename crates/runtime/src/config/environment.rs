@@ -41,7 +41,8 @@ fn put(at: &mut Node, path: &[String], value: Node, place: &Place) -> Result<(),
         Kind::Mapping(entries) => entry(entries, segment, place),
         Kind::Sequence(items) => item(items, segment, place)?,
         Kind::Scalar(_) => {
-            let message = format!("`{segment}` is inside a value that has no keys, see {}", at.place);
+            let message =
+                format!("`{segment}` is inside a value that has no keys, see {}", at.place);
             return Err(Diagnostic::new(message).at(place.clone()).into());
         }
     };

@@ -28,8 +28,9 @@ pub(super) fn compose_text(name: String, text: String) -> Result<Node, ConfigErr
 
 fn read(path: &Path, included_from: Place, stack: &[PathBuf]) -> Result<Node, ConfigError> {
     let shown = path.display().to_string();
-    let (real, text) = read_text(path)
-        .map_err(|e| Diagnostic::new(format!("cannot read {shown}: {e}")).at(included_from.clone()))?;
+    let (real, text) = read_text(path).map_err(|e| {
+        Diagnostic::new(format!("cannot read {shown}: {e}")).at(included_from.clone())
+    })?;
     if stack.contains(&real) {
         let message = format!("{shown} includes itself, directly or through another file");
         return Err(Diagnostic::new(message).at(included_from).into());

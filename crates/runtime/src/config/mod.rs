@@ -46,7 +46,10 @@ pub struct ConfigSource {
 enum Root {
     File(PathBuf),
     /// A text that may not include files: a test, a fuzzer, the demo's own configuration.
-    Text { name: String, text: String },
+    Text {
+        name: String,
+        text: String,
+    },
 }
 
 /// A configuration as it holds: files, then variables, then defaults, checked.
@@ -82,8 +85,9 @@ impl ConfigSource {
 
     /// With this process's environment.
     pub fn with_environment(self) -> ConfigSource {
-        let readable = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let readable = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         self.with_variables(readable)
     }
 }

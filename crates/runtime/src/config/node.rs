@@ -100,16 +100,17 @@ impl Scalar {
     }
 
     /// See `Loaded::place_within`. Where a line of the text is no line of the file (folding,
-    /// escapes, a variable), the place is in the text itself, as a source of its own.
+    /// escapes, a variable), the place is in the text itself, as a source of its own. A block's
+    /// place is its first line of content.
     pub fn place_within(&self, at: &Place, line: usize, column: usize, width: usize) -> Place {
         let inside = || {
             let name = format!("the text at {at}");
             let source = Arc::new(Source::new(name, self.text.clone()));
             Place::File(Spot { source, line, column, width })
         };
-        let Place::File(spot) = at else { return inside() };
+        let (Place::File(spot), true) = (at, line > 0) else { return inside() };
         let (file_line, shift) = match self.style {
-            Style::Literal => (spot.line + line, self.literal_indent(spot, line)),
+            Style::Literal => (spot.line + line - 1, self.literal_indent(spot, line)),
             Style::Plain if line == 1 => (spot.line, Some(spot.column - 1)),
             Style::Quoted if line == 1 => (spot.line, Some(spot.column)),
             _ => return inside(),
@@ -127,7 +128,7 @@ impl Scalar {
 
     fn literal_indent(&self, spot: &Spot, line: usize) -> Option<usize> {
         let text = self.text.lines().nth(line.checked_sub(1)?)?;
-        let written = spot.source.line(spot.line + line);
+        let written = spot.source.line(spot.line + line - 1);
         written.chars().count().checked_sub(text.chars().count())
     }
 }

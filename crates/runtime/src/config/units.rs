@@ -27,7 +27,9 @@ pub mod bytes {
         let fits = |shift: &u32| value.trailing_zeros() >= *shift;
         let unit = UNITS.iter().find(|(_, shift)| *value > 0 && fits(shift));
         match unit {
-            Some((name, shift)) => serializer.collect_str(&format_args!("{}{name}", value >> shift)),
+            Some((name, shift)) => {
+                serializer.collect_str(&format_args!("{}{name}", value >> shift))
+            }
             None => serializer.collect_str(&format_args!("{value}B")),
         }
     }

@@ -1,0 +1,185 @@
+//! Each folder of `cases` is a configuration and what is said of it: its effective values, or its
+//! errors as a person sees them. `UPDATE_GOLDEN=1` writes what is said now.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use garde::Validate;
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigSource, Loaded, Place, check_text, load};
+
+/// A configuration with all that ours has: sections, lists, enums, times, limits.
+#[derive(Debug, Default, Deserialize, Serialize, Validate)]
+#[serde(deny_unknown_fields, default)]
+#[garde(allow_unvalidated)]
+struct Sample {
+    name: String,
+    #[serde(with = "super::units::duration")]
+    drain: Duration,
+    #[serde(with = "super::units::bytes")]
+    buffer: u64,
+    #[garde(range(max = 64))]
+    workers: u32,
+    log: Log,
+    #[garde(dive)]
+    rules: Vec<Rule>,
+    model: Option<Model>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+struct Log {
+    kafka: Option<Kafka>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Kafka {
+    bootstrap: String,
+    #[serde(default)]
+    level: Level,
+    #[serde(default)]
+    options: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    #[default]
+    Info,
+    Debug,
+}
+
+#[derive(Debug, Deserialize, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct Rule {
+    #[garde(length(min = 1))]
+    name: String,
+    sql: String,
+    watch: Watch,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Watch {
+    Threshold { above: f64 },
+    Silent,
+}
+
+/// Tagged inside: serde buffers it, and errors lose their way.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+enum Model {
+    Level { width: u32 },
+    Season { days: u32 },
+}
+
+fn cases() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/cases")
+}
+
+fn what_is_said(case: &Path) -> String {
+    let variables = fs::read_to_string(case.join("env")).unwrap_or_default();
+    let variables = variables.lines().filter_map(|line| line.split_once('='));
+    let source = ConfigSource::file(case.join("in.yaml"))
+        .with_variables(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let said = match load::<Sample>(source) {
+        Ok(loaded) => loaded.dump().unwrap(),
+        Err(error) => format!("{error}\n"),
+    };
+    said.replace(&format!("{}/", case.display()), "")
+}
+
+#[test]
+fn each_case_is_told_as_expected() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for entry in fs::read_dir(cases()).unwrap() {
+        let case = entry.unwrap().path();
+        let (said, file) = (what_is_said(&case), case.join("expected"));
+        count += 1;
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&file, &said).unwrap();
+        }
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        if said != expected {
+            wrong.push(format!("{}\n--- expected\n{expected}--- said\n{said}", case.display()));
+        }
+    }
+    assert!(count >= 30, "only {count} cases were found");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn loaded(text: &str) -> Loaded<Sample> {
+    load(ConfigSource::text("t.yaml", text)).unwrap()
+}
+
+/// The line and column of each word, found through the text of its rule.
+fn place_of_word(text: &str, word: &str) -> String {
+    let loaded = loaded(text);
+    let sql = &loaded.value.rules[0].sql;
+    let (line, rest) = sql.lines().enumerate().find(|(_, line)| line.contains(word)).unwrap();
+    let column = rest.find(word).unwrap() + 1;
+    match loaded.place_within("rules[0].sql", line + 1, column, word.len()) {
+        Place::File(spot) => {
+            let shown: String = spot
+                .source
+                .line(spot.line)
+                .chars()
+                .skip(spot.column - 1)
+                .take(spot.width)
+                .collect();
+            assert_eq!(shown, word, "in {}", spot.source.name);
+            format!("{}:{}:{}", spot.source.name, spot.line, spot.column)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_place_inside_a_text_is_a_place_of_the_file_where_the_lines_are_the_same() {
+    let literal = "rules:\n- name: a\n  sql: |\n    SELECT x\n    FROM y\n  watch: silent\n";
+    assert_eq!(place_of_word(literal, "FROM"), "t.yaml:5:5");
+    let plain = "rules:\n- name: a\n  sql: SELECT x FROM y\n  watch: silent\n";
+    assert_eq!(place_of_word(plain, "FROM"), "t.yaml:3:17");
+    let quoted = "rules:\n- name: a\n  sql: 'SELECT x FROM y'\n  watch: silent\n";
+    assert_eq!(place_of_word(quoted, "FROM"), "t.yaml:3:18");
+    let folded = "rules:\n- name: a\n  sql: >\n    SELECT x\n    FROM y\n  watch: silent\n";
+    assert_eq!(place_of_word(folded, "FROM"), "the text at t.yaml:4:5:1:10");
+    let escaped = "rules:\n- name: a\n  sql: \"SELECT \\x41 FROM y\"\n  watch: silent\n";
+    assert_eq!(place_of_word(escaped, "FROM"), "the text at t.yaml:3:8:1:10");
+}
+
+#[test]
+fn sizes_are_read_and_written_in_the_same_words() {
+    for (text, bytes) in [("256KiB", 262_144), ("1GiB", 1 << 30), ("77B", 77), ("0B", 0)] {
+        let loaded = loaded(&format!("buffer: {text}\n"));
+        assert_eq!(loaded.value.buffer, bytes);
+        assert!(loaded.dump().unwrap().contains(text), "{text}");
+    }
+    assert_eq!(loaded("buffer: 4096\n").value.buffer, 4096);
+    let too_large = check_text::<Sample>("buffer: 99999999999TiB\n").unwrap_err();
+    assert!(too_large.to_string().contains("is not a size"), "{too_large}");
+}
+
+#[test]
+fn a_dump_is_a_configuration_that_dumps_the_same() {
+    let text = fs::read_to_string(cases().join("good/in.yaml")).unwrap();
+    let first = loaded(&text).dump().unwrap();
+    assert_eq!(loaded(&first).dump().unwrap(), first);
+}
+
+proptest! {
+    /// Pieces of YAML in any order: an error or a value, never a panic.
+    #[test]
+    fn any_text_is_a_value_or_an_error(text in "([a-z\\[\\]{}:,|>&*!\"'#\t\n é-]|rules: |name: |\\n  |- |sql: \\|\\n)*") {
+        if let Err(error) = check_text::<Sample>(&text) {
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
+}
