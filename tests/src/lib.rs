@@ -2,3 +2,4 @@
 //! benches use them as a library.
 
 pub mod conformance;
+pub mod crash;
