@@ -1,5 +1,5 @@
-//! The words of Gannet: schemas of every topic, rows of the small ones, Arrow to struct and back. No
-//! I/O and no clock; what a message on the log looks like around a batch is left to `bus`.
+//! The words of Gannet: schemas of every topic, rows of the small ones, Arrow to struct and back.
+//! No I/O and no clock; what a message on the log looks like around a batch is left to `bus`.
 
 pub mod addr;
 pub mod ipc;

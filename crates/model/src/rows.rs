@@ -1,5 +1,5 @@
-//! Rows of the small topics as structs, and the way to Arrow and back. Flows have no struct: they are
-//! only ever columns.
+//! Rows of the small topics as structs, and the way to Arrow and back. Flows have no struct: they
+//! are only ever columns.
 
 mod anomaly;
 mod build;

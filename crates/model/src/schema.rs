@@ -165,8 +165,8 @@ impl TopicSchema {
         format!("{}/{}", self.name, self.version)
     }
 
-    /// The batch with exactly this schema's columns: those it has, nulls for those it lacks. Columns
-    /// that this version does not know are left out.
+    /// The batch with exactly this schema's columns: those it has, nulls for those it lacks.
+    /// Columns that this version does not know are left out.
     pub fn conform(&self, batch: &RecordBatch) -> Result<RecordBatch, SchemaError> {
         let columns: Vec<usize> = (0..self.arrow.fields().len()).collect();
         self.conform_columns(batch, &columns)
@@ -217,8 +217,8 @@ impl TopicSchema {
     }
 }
 
-/// First 16 hex digits of the SHA-256 of a schema's canonical text: name, type and nullability of each
-/// column, one a line.
+/// First 16 hex digits of the SHA-256 of a schema's canonical text: name, type and nullability of
+/// each column, one a line.
 pub fn fingerprint(schema: &Schema) -> String {
     let mut text = String::new();
     for field in schema.fields() {

@@ -1,4 +1,5 @@
-//! Instants as they stand in columns: milliseconds since 1970-01-01 UTC, and how a person reads them.
+//! Instants as they stand in columns: milliseconds since 1970-01-01 UTC, and how a person reads
+//! them.
 
 use jiff::Timestamp;
 

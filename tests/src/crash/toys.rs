@@ -1,5 +1,5 @@
-//! Three small stages behind each other, shaped like the real ones: `roll` works in chunks and keeps
-//! a note, `score` keeps windows in snapshots, `case` releases rows by time and keeps counts.
+//! Three small stages behind each other, shaped like the real ones: `roll` works in chunks and
+//! keeps a note, `score` keeps windows in snapshots, `case` releases rows by time and keeps counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! A row of flows as one line of JSON: addresses as text, times by RFC 3339, elements without a column
-//! by their numbers. Columns without a value are left out.
+//! A row of flows as one line of JSON: addresses as text, times by RFC 3339, elements without a
+//! column by their numbers. Columns without a value are left out.
 
 use std::fmt::Write;
 
@@ -59,8 +59,8 @@ fn value(line: &mut String, column: &ArrayRef, row: usize) {
     };
 }
 
-/// `{"95":"0d000050","29305/7":"0050"}`: element, or enterprise and element, and the bytes in hex; an
-/// element that comes again gets a number.
+/// `{"95":"0d000050","29305/7":"0050"}`: element, or enterprise and element, and the bytes in hex;
+/// an element that comes again gets a number.
 fn elements(line: &mut String, bytes: &[u8]) -> std::fmt::Result {
     let all: Vec<(Field, &[u8])> = extra::elements(bytes).collect();
     line.push('{');

@@ -1,6 +1,6 @@
 //! `gannet decode`: captures and raw datagrams from files through the same engine as the network's,
-//! flows as JSON lines. For looking at an exporter without a log; also what the decoders are checked
-//! with against real data.
+//! flows as JSON lines. For looking at an exporter without a log; also what the decoders are
+//! checked with against real data.
 
 use std::fmt;
 use std::io::{self, Write};

@@ -1,6 +1,6 @@
 //! The UDP datagrams of a capture in libpcap's classic format, both byte orders, micro- and
-//! nanoseconds (draft-ietf-opsawg-pcap). Fragments are counted, not put together: exporters keep below
-//! the MTU.
+//! nanoseconds (draft-ietf-opsawg-pcap). Fragments are counted, not put together: exporters keep
+//! below the MTU.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -136,7 +136,8 @@ fn ipv6(packet: &[u8]) -> Option<(IpAddr, &[u8])> {
     loop {
         match next {
             17 => return Some((source, rest)),
-            // Hop-by-hop, routing, destination options (RFC 8200 §4): length in 8 bytes beyond the first.
+            // Hop-by-hop, routing, destination options (RFC 8200 §4): length in 8 bytes beyond the
+            // first.
             0 | 43 | 60 => {
                 let len = 8 + usize::from(*rest.get(1)?) * 8;
                 next = *rest.first()?;

@@ -1,5 +1,5 @@
-//! Decoded flows as they gather into record batches of `flows.v1`. Columns in which no row has a value
-//! are left out, as the contract allows (DESIGN §2).
+//! Decoded flows as they gather into record batches of `flows.v1`. Columns in which no row has a
+//! value are left out, as the contract allows (DESIGN §2).
 
 use std::sync::Arc;
 

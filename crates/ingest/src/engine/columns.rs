@@ -1,6 +1,6 @@
-//! Flow columns while they grow. A column may lag behind the batch: rows that nobody wrote are null,
-//! so a template costs nothing for the columns that it does not have. Which rows have a value is kept
-//! as runs, since a data set writes all of its rows or none.
+//! Flow columns while they grow. A column may lag behind the batch: rows that nobody wrote are
+//! null, so a template costs nothing for the columns that it does not have. Which rows have a value
+//! is kept as runs, since a data set writes all of its rows or none.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! One observation domain of one exporter: its templates, samplers, waiting data and ledger, and the
-//! way of a set through them.
+//! One observation domain of one exporter: its templates, samplers, waiting data and ledger, and
+//! the way of a set through them.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,5 +1,5 @@
-//! The headers of NetFlow v5, v9 (RFC 3954 §5.1) and IPFIX (RFC 7011 §3.1). What lies behind them is
-//! left to `domain`.
+//! The headers of NetFlow v5, v9 (RFC 3954 §5.1) and IPFIX (RFC 7011 §3.1). What lies behind them
+//! is left to `domain`.
 
 use super::element::Field;
 use super::problem::Reason;

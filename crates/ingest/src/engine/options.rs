@@ -1,5 +1,5 @@
-//! What an options record tells the decoder: a sampling rate and whom it is for, and when the device's
-//! sysUpTime was zero. Tables of names (interfaces, VRFs, applications) tell it nothing.
+//! What an options record tells the decoder: a sampling rate and whom it is for, and when the
+//! device's sysUpTime was zero. Tables of names (interfaces, VRFs, applications) tell it nothing.
 
 use super::declare::Declaration;
 use super::element::VARIABLE;

@@ -1,4 +1,5 @@
-//! Why bytes were not understood: a bounded list, counted. A problem never stops what comes after it.
+//! Why bytes were not understood: a bounded list, counted. A problem never stops what comes after
+//! it.
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {

@@ -532,15 +532,15 @@ fn at<'a>(record: &'a [u8], place: Place, places: Places) -> &'a [u8] {
     slice(record, offset, len)
 }
 
-/// The instant of sysUpTime `t`, the export's being `uptime`: the signed difference, so that a counter
-/// that wrapped in between (every 49.7 days) does no harm.
+/// The instant of sysUpTime `t`, the export's being `uptime`: the signed difference, so that a
+/// counter that wrapped in between (every 49.7 days) does no harm.
 #[inline]
 fn before(export_ms: i64, uptime: u32, t: u32) -> i64 {
     export_ms + i64::from(t.wrapping_sub(uptime) as i32)
 }
 
-/// Milliseconds since 1970 of an NTP time. Seconds with the high bit clear are of the era that begins
-/// in 2036 (RFC 4330 §3).
+/// Milliseconds since 1970 of an NTP time. Seconds with the high bit clear are of the era that
+/// begins in 2036 (RFC 4330 §3).
 fn ntp_ms(ntp: u64) -> i64 {
     let seconds = (ntp >> 32) as i64;
     let era = if seconds < 1 << 31 { 1i64 << 32 } else { 0 };

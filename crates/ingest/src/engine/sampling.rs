@@ -1,6 +1,6 @@
-//! Sampling rates by whom they hold for: one sampler, one interface, or all of an observation domain.
-//! Options records declare them and replace what they declared before. A rate scales bytes and packets,
-//! never the number of flows.
+//! Sampling rates by whom they hold for: one sampler, one interface, or all of an observation
+//! domain. Options records declare them and replace what they declared before. A rate scales bytes
+//! and packets, never the number of flows.
 
 use std::collections::BTreeMap;
 
@@ -43,8 +43,8 @@ impl Samplers {
         !self.interfaces.is_empty()
     }
 
-    /// A sampler that a record names counts before its interface; a named one that nobody declared is
-    /// not known.
+    /// A sampler that a record names counts before its interface; a named one that nobody declared
+    /// is not known.
     pub fn rate(&self, sampler: Option<u64>, interface: Option<u32>) -> Option<u32> {
         // Exporters write 0 where no sampler was at work.
         if let Some(id) = sampler

@@ -1,6 +1,6 @@
-//! Follows one exporter's sequence numbers under one way of counting. A gap is loss only after it had
-//! its time to be filled by datagrams that were overtaken; a number out of line counts only when the
-//! next one continues from it. Numbers wrap at 2^32.
+//! Follows one exporter's sequence numbers under one way of counting. A gap is loss only after it
+//! had its time to be filled by datagrams that were overtaken; a number out of line counts only
+//! when the next one continues from it. Numbers wrap at 2^32.
 
 use std::collections::VecDeque;
 
@@ -209,8 +209,8 @@ impl Tracker {
         }
     }
 
-    /// What is still hidden now that nothing waits was lost with datagrams that never came, or never
-    /// to be decoded.
+    /// What is still hidden now that nothing waits was lost with datagrams that never came, or
+    /// never to be decoded.
     pub fn settle(&mut self, why: Settled) {
         let rest = std::mem::take(&mut self.totals.unresolved);
         match why {

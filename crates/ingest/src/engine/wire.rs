@@ -57,8 +57,8 @@ pub fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| byte == 0)
 }
 
-/// A 64-bit digest to tell a repeated datagram from one that only has the same header. Four lanes of
-/// multiply and rotate: no defence against an attacker, who could send the datagram itself.
+/// A 64-bit digest to tell a repeated datagram from one that only has the same header. Four lanes
+/// of multiply and rotate: no defence against an attacker, who could send the datagram itself.
 pub fn digest(bytes: &[u8]) -> u64 {
     const K: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut lanes = [K, K.rotate_left(17), K.rotate_left(31), bytes.len() as u64];

@@ -1,5 +1,5 @@
-//! Real datagrams, which lie outside the repository: where they are, and how a test says that they are
-//! not there.
+//! Real datagrams, which lie outside the repository: where they are, and how a test says that they
+//! are not there.
 
 use std::path::{Path, PathBuf};
 
