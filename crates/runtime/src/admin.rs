@@ -70,7 +70,7 @@ struct Server {
 
 impl Default for AdminConfig {
     fn default() -> AdminConfig {
-        AdminConfig { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+        AdminConfig { listen: SocketAddr::from(([127, 0, 0, 1], 9641)) }
     }
 }
 

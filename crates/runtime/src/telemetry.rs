@@ -11,8 +11,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-/// This variable overrides `telemetry.log` and may be set before anything is configured.
-pub const FILTER_VARIABLE: &str = "GANNET_LOG";
+/// This variable overrides `telemetry.log`, as in other Rust programs.
+pub const FILTER_VARIABLE: &str = "RUST_LOG";
 
 /// Bounds of all histograms in seconds: from half a commit (14 ms, DESIGN §4) to a drain.
 const SECONDS_BUCKETS: &[f64] =
