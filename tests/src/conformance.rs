@@ -43,6 +43,7 @@ const CASES: &[(&str, Run)] = &[
     ("what is not there is said to be not there", absent),
     ("large messages arrive, larger ones are refused", large),
     ("ten thousand small messages arrive once", many),
+    ("commits are short and seen at once", quick),
     ("leaving is quick and gives the tasks away", leave),
     ("topics are planned, applied and checked", plan),
 ];
@@ -623,6 +624,32 @@ fn many(case: &Case) {
         seen.insert(n);
     }
     assert_eq!(seen.len(), 10_000);
+    tasks.leave(LONG).unwrap();
+}
+
+fn quick(case: &Case) {
+    let (topic, out) = (case.topic("in", 1, &[]), case.topic("out", 2, &[]));
+    let (mut tasks, id) = only_task(case, "a", &topic);
+    let mut reader = case.log.reader().unwrap();
+    reader.assign(&[(out.clone(), 0, 0)]).unwrap();
+    let (mut took, mut seen) = (Vec::new(), Vec::new());
+    for n in 0..100u64 {
+        let output = |partition| record(&out, partition, &[n as u8; 20_000]);
+        let outputs = vec![output(0), output(1), output(1)];
+        let positions = vec![(id.clone(), committed(0, &format!("{n}")))];
+        let started = Instant::now();
+        tasks.commit(Transaction { outputs, positions }).unwrap();
+        took.push(started.elapsed());
+        while !matches!(reader.poll(LONG).unwrap(), ReadEvent::Record(_)) {
+            assert!(started.elapsed() < LONG, "commit {n} is not seen");
+        }
+        seen.push(started.elapsed());
+    }
+    took.sort();
+    seen.sort();
+    println!("    commit: median {:?}, 90 % {:?}; until read: {:?}", took[50], took[90], seen[50]);
+    // A client that waits in its default steps needs more than 200 ms for each (measured).
+    assert!(took[50] < Duration::from_millis(150), "{:?}", took[50]);
     tasks.leave(LONG).unwrap();
 }
 

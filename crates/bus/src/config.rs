@@ -74,7 +74,9 @@ pub struct EmbeddedConfig {
     pub durability: DurabilityConfig,
     /// Cache of the store's pages in bytes.
     pub cache_bytes: usize,
-    /// All records together; over it the oldest chunk of the largest partition goes. 0: no limit.
+    /// All records together; over it the oldest chunk of the largest partition goes. What a stage
+    /// has yet to commit stays: then producers' queues are full until it has. 0: no limit on disk,
+    /// 128 MB in memory.
     pub bytes_max: u64,
     /// What one producer may have in flight, in bytes; over it its queue is full.
     pub queue_bytes_max: usize,
@@ -106,7 +108,7 @@ pub struct TopicsConfig {
     pub retention_hours: u64,
     /// Days that signals are kept: models are rebuilt from them.
     pub signals_retention_days: u64,
-    /// Bytes that each partition of a stream keeps; 0: no limit (embedded in memory: 32 MB).
+    /// Bytes that each partition of a stream keeps; 0: no limit.
     pub retention_bytes: u64,
     /// How far back a replay can go: incidents are not compacted before.
     pub replay_horizon_hours: u64,
@@ -225,7 +227,8 @@ impl Default for LimitsConfig {
     fn default() -> LimitsConfig {
         LimitsConfig {
             rows_max: 5_000,
-            bytes_aim: 256 << 10,
+            // With its headers just within a page of the embedded store, which are powers of two.
+            bytes_aim: 250 << 10,
             bytes_max: 900_000,
             read_rows_max: 1_000_000,
             read_bytes_max: 64 << 20,

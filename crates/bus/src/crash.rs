@@ -195,3 +195,6 @@ impl Reader for Wrapped<dyn Reader> {
         self.script.around(|| self.inner.offset_at(topic, partition, timestamp_ms))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use redb::WriteTransaction;
 
 use super::clean;
 use super::groups::Hold;
-use super::shared::{Shared, State, TopicState};
+use super::shared::{Position, Shared, State, TopicState};
 use super::store::{Failure, Part, Tables, signed};
 use super::writer::{Member, Reply, Request};
 use crate::RECORD_BYTES_MAX;
@@ -17,13 +17,20 @@ use crate::record::OutRecord;
 
 type Parts = BTreeMap<(u32, u32), Part>;
 
+/// What a committed batch changes in the shared view.
+pub struct Changes {
+    pub parts: Parts,
+    pub positions: BTreeMap<Position, i64>,
+    pub full: bool,
+}
+
 pub struct Batch<'a> {
     shared: &'a Shared,
     tables: Tables<'a>,
     /// Partitions that this batch has touched.
     parts: Parts,
-    /// Whether positions were set.
-    moved: bool,
+    /// Positions that this batch has set.
+    moved: BTreeMap<Position, i64>,
     /// The first failure of the store: nothing of the batch may be committed then.
     failed: Option<Failure>,
 }
@@ -33,7 +40,7 @@ pub struct Batch<'a> {
 impl<'a> Batch<'a> {
     pub fn open(shared: &'a Shared, txn: &'a WriteTransaction) -> Result<Batch<'a>, Failure> {
         let tables = Tables::open(txn)?;
-        Ok(Batch { shared, tables, parts: Parts::new(), moved: false, failed: None })
+        Ok(Batch { shared, tables, parts: Parts::new(), moved: BTreeMap::new(), failed: None })
     }
 
     pub fn apply(&mut self, request: Request) -> Reply {
@@ -57,20 +64,20 @@ impl<'a> Batch<'a> {
 
     /// Cleans up behind what was appended and stores where the touched partitions stand; `None`
     /// where nothing was written.
-    pub fn finish(mut self) -> Result<Option<Parts>, Failure> {
+    pub fn finish(mut self) -> Result<Option<Changes>, Failure> {
         if let Some(failure) = self.failed.take() {
             return Err(failure);
         }
-        if self.parts.is_empty() && !self.moved {
+        if self.parts.is_empty() && self.moved.is_empty() {
             return Ok(None);
         }
         let mut parts = std::mem::take(&mut self.parts);
         self.clean(&mut parts)?;
-        self.limit(&mut parts)?;
+        let full = self.limit(&mut parts)?;
         for ((topic, partition), part) in &parts {
             self.tables.put_part(*topic, *partition, part)?;
         }
-        Ok(Some(parts))
+        Ok(Some(Changes { parts, positions: self.moved, full }))
     }
 
     fn produce(&mut self, record: &OutRecord) -> Result<i64, LogError> {
@@ -90,8 +97,9 @@ impl<'a> Batch<'a> {
             self.append(topic, record).map_err(|e| self.fail("commit", e))?;
         }
         for (task, to) in &wanted.positions {
-            self.moved = true;
             let (topic, partition) = (&*task.topic, task.partition);
+            let place = (member.stage.clone(), topic.to_owned(), partition);
+            self.moved.insert(place, to.offset);
             let set = self.tables.set_position(&member.stage, topic, partition, to);
             set.map_err(|e| self.fail("commit", e))?;
         }
@@ -137,31 +145,56 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Drops the oldest chunks of the largest partitions while the log is over its size.
-    fn limit(&mut self, parts: &mut Parts) -> Result<(), Failure> {
+    /// Drops the oldest chunks of the largest partitions while the log is over its size, but
+    /// nothing that a stage has yet to commit; whether it is over its size still.
+    fn limit(&mut self, parts: &mut Parts) -> Result<bool, Failure> {
         let limit = self.shared.settings.bytes_max;
-        if limit == 0 || parts.is_empty() {
-            return Ok(());
+        if limit == 0 {
+            return Ok(false);
         }
+        let topics = self.topics();
         let mut all = self.shared.state().parts.clone();
         all.extend(parts.iter().map(|(place, part)| (*place, part.clone())));
-        let topics = self.topics();
+        let mut bytes: u64 = all.values().map(|part| part.bytes).sum();
         all.retain(|(number, _), _| topics.get(number).is_some_and(|t| !t.policy.compacted));
-        while all.values().map(|part| part.bytes).sum::<u64>() > limit {
+        while bytes > limit {
             let Some((place, part)) = all.iter_mut().max_by_key(|(_, part)| part.bytes) else {
-                break;
+                return Ok(true);
             };
-            let (place, topic) = (*place, &topics[&place.0]);
-            let (tables, policy) = (&mut self.tables, &topic.policy);
-            if clean::drop_oldest(tables, &topic.topic, policy, place.1, part)? {
+            let (place, topic, before) = (*place, &topics[&place.0], part.bytes);
+            if self.may_drop(topic, place.1, part)? {
+                let (tables, policy) = (&mut self.tables, &topic.policy);
+                clean::drop_oldest(tables, &topic.topic, policy, place.1, part)?;
+                bytes = bytes.saturating_sub(before - part.bytes);
                 parts.insert(place, part.clone());
                 metrics::counter!(names::CHUNKS_DROPPED, "reason" => "log_size").increment(1);
             } else {
-                // Only its open chunk is left: it cannot get smaller.
                 all.remove(&place);
             }
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// Whether a partition has a closed chunk, and every stage that reads it is past that.
+    fn may_drop(&self, topic: &TopicState, partition: u32, part: &Part) -> Result<bool, Failure> {
+        let number = topic.topic.number;
+        let Some(end) = clean::oldest_end(&self.tables, number, partition, part)? else {
+            return Ok(false);
+        };
+        let name = &topic.topic.name;
+        let state = self.shared.state();
+        let Some(mut needed) = state.needed(name, partition) else {
+            return Ok(true);
+        };
+        // A commit of this very batch counts where it is the only stage that reads the topic; of
+        // several, the next batch sees it.
+        let moved = self.moved.iter().filter(|((_, t, p), _)| **t == **name && *p == partition);
+        for ((stage, ..), offset) in moved {
+            if state.is_only_reader(stage, name) {
+                needed = needed.max(*offset);
+            }
+        }
+        Ok(end <= u64::try_from(needed).unwrap_or(0))
     }
 
     fn topics(&self) -> BTreeMap<u32, std::sync::Arc<TopicState>> {

@@ -167,6 +167,22 @@ fn oldest(tables: &Tables<'_>, topic: u32, partition: u32) -> Result<Option<(u64
     Ok(first.map(|(key, value)| (key.value().2, value.value().2)))
 }
 
+/// The offset after the oldest closed chunk.
+pub fn oldest_end(
+    tables: &Tables<'_>,
+    topic: u32,
+    partition: u32,
+    part: &Part,
+) -> Result<Option<u64>, Failure> {
+    let all = (topic, partition, 0)..=(topic, partition, u64::MAX);
+    let mut chunks = tables.chunks.range(all)?;
+    if chunks.next().transpose()?.is_none() {
+        return Ok(None);
+    }
+    let next = chunks.next().transpose()?.map(|(key, _)| key.value().2);
+    Ok(Some(next.unwrap_or(part.open.base)))
+}
+
 /// Drops the oldest closed chunk. The open chunk is never dropped.
 pub fn drop_oldest(
     tables: &mut Tables<'_>,

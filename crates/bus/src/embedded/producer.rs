@@ -37,7 +37,8 @@ impl Producer for EmbeddedProducer {
             return Err(LogError::Call { call: "send", reason });
         }
         let limit = self.core.shared.settings.queue_bytes_max;
-        if self.in_flight > 0 && self.bytes + bytes > limit {
+        let queue_full = self.in_flight > 0 && self.bytes + bytes > limit;
+        if queue_full || self.core.shared.state().full {
             metrics::counter!(names::QUEUE_FULL).increment(1);
             return Ok(None);
         }

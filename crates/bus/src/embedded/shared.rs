@@ -13,6 +13,10 @@ use super::store::{self, Part, Topic};
 use crate::config::{BusConfig, DurabilityConfig};
 use crate::log::{LogError, TaskId};
 
+/// Records of a log in memory where the configuration sets no limit: with the store's own pages
+/// about twice this (measured), beside which `gannet demo` has to stay under 512 MB.
+const MEMORY_BYTES_MAX: u64 = 128 << 20;
+
 pub struct Shared {
     pub db: Database,
     pub settings: Settings,
@@ -36,7 +40,14 @@ pub struct State {
     pub parts: BTreeMap<(u32, u32), Part>,
     pub groups: BTreeMap<String, Group>,
     pub next_member: u64,
+    /// The next offset of each stage, topic and partition.
+    pub positions: BTreeMap<Position, i64>,
+    /// The log is over its size and may drop nothing: producers wait.
+    pub full: bool,
 }
+
+/// (stage, topic, partition).
+pub type Position = (String, String, u32);
 
 #[derive(Debug)]
 pub struct TopicState {
@@ -50,14 +61,18 @@ impl Shared {
     pub fn open(config: &BusConfig) -> Result<Shared, LogError> {
         let db = store::open(&config.embedded)?;
         let (topics, parts) = store::load(&db).map_err(|e| LogError::call("open", e))?;
-        let mut state = State { parts, ..State::default() };
+        let positions = store::positions(&db).map_err(|e| LogError::call("open", e))?;
+        let mut state = State { parts, positions, ..State::default() };
         for topic in topics {
             state.put_topic(topic);
         }
         let settings = Settings {
             in_memory: config.embedded.path.is_none(),
             durability: config.embedded.durability,
-            bytes_max: config.embedded.bytes_max,
+            bytes_max: match (config.embedded.bytes_max, &config.embedded.path) {
+                (0, None) => MEMORY_BYTES_MAX,
+                (bytes, _) => bytes,
+            },
             queue_bytes_max: config.embedded.queue_bytes_max,
         };
         Ok(Shared { db, settings, state: Mutex::new(state), changed: Condvar::new() })
@@ -136,6 +151,22 @@ impl State {
             }
         }
         group.rebalance(&tasks);
+    }
+
+    /// The first offset that a stage with members has yet to commit; `None` where none reads it.
+    pub fn needed(&self, topic: &str, partition: u32) -> Option<i64> {
+        let reading = self.groups.iter().filter(|(_, group)| group.inputs().contains(topic));
+        let position = |(stage, _): (&String, &Group)| {
+            let place = (stage.clone(), topic.to_owned(), partition);
+            self.positions.get(&place).copied().unwrap_or(0)
+        };
+        reading.map(position).min()
+    }
+
+    /// Whether no other stage with members reads a topic.
+    pub fn is_only_reader(&self, stage: &str, topic: &str) -> bool {
+        let mut reading = self.groups.iter().filter(|(_, group)| group.inputs().contains(topic));
+        reading.all(|(other, _)| other == stage)
     }
 
     pub fn bytes(&self) -> u64 {

@@ -240,6 +240,18 @@ pub fn load(db: &Database) -> Result<(Vec<Topic>, BTreeMap<(u32, u32), Part>), F
     Ok((topics, parts))
 }
 
+/// The next offset of each stage, topic and partition.
+pub fn positions(db: &Database) -> Result<BTreeMap<(String, String, u32), i64>, Failure> {
+    let txn = db.begin_read()?;
+    let mut positions = BTreeMap::new();
+    for row in txn.open_table(POSITIONS)?.iter()? {
+        let (key, value) = row?;
+        let (stage, topic, partition) = key.value();
+        positions.insert((stage.to_owned(), topic.to_owned(), partition), value.value().0);
+    }
+    Ok(positions)
+}
+
 /// How much `fetch` takes at once.
 #[derive(Clone, Copy)]
 pub struct FetchSize {

@@ -246,3 +246,40 @@ fn a_waiting_reader_hears_of_a_commit_at_once() {
     println!("send to read: median {:?}, 90 % {:?}", took[100], took[180]);
     assert!(took[100] < Duration::from_millis(20), "{:?}", took[100]);
 }
+
+#[test]
+fn a_full_log_drops_what_nobody_waits_for_and_puts_producers_off_for_the_rest() {
+    let mut config = BusConfig::default();
+    config.embedded.bytes_max = 20_000_000;
+    let log = EmbeddedLog::open(&config).unwrap();
+    topic(&log, "free", 1, &[]);
+    topic(&log, "read", 1, &[]);
+    let payload = vec![0; 500_000];
+    send_all(&log, (0..100).map(|i| record("free", 0, i, payload.clone())).collect());
+    assert!(log.bytes() < 26_000_000, "{}", log.bytes());
+
+    let mut tasks = log.join("s", "i", &["read".to_owned()]).unwrap();
+    assert!(matches!(tasks.next(LONG).unwrap(), Event::Assigned(_)));
+    let mut producer = log.producer("t", "i").unwrap();
+    let mut sent = 0;
+    let deadline = Instant::now() + LONG;
+    let mut put_off = 0;
+    // What the stage has not committed stays: in the end nothing more is taken.
+    while put_off < 100 {
+        assert!(Instant::now() < deadline, "{sent} sent");
+        match producer.send(&record("read", 0, sent, payload.clone())).unwrap() {
+            Some(_) => (sent, put_off) = (sent + 1, 0),
+            None => put_off += 1,
+        }
+        producer.poll(SHORT);
+    }
+    let mut reader = log.reader().unwrap();
+    assert_eq!(reader.range("read", 0).unwrap().0, 0);
+    // Its commit makes room.
+    let task = TaskId { topic: Arc::from("read"), partition: 0 };
+    let position = Committed { offset: sent, metadata: String::new() };
+    let positions = vec![(task, position)];
+    tasks.commit(Transaction { outputs: Vec::new(), positions }).unwrap();
+    assert!(producer.send(&record("read", 0, sent, payload)).unwrap().is_some());
+    assert!(reader.range("read", 0).unwrap().0 > 0);
+}

@@ -265,7 +265,7 @@ fn apply_all(
         replies.extend(requests.map(|request| batch.apply(request)));
         batch.finish()?
     };
-    let Some(parts) = changes else {
+    let Some(changes) = changes else {
         if only_sync {
             txn.commit()?;
             return Ok(Wrote::Transaction);
@@ -274,7 +274,10 @@ fn apply_all(
         return Ok(Wrote::Nothing);
     };
     txn.commit()?;
-    shared.state().parts.extend(parts);
+    let mut state = shared.state();
+    state.parts.extend(changes.parts);
+    state.positions.extend(changes.positions);
+    state.full = changes.full;
     Ok(Wrote::Transaction)
 }
 
