@@ -3,3 +3,6 @@
 
 pub mod conformance;
 pub mod crash;
+pub mod e2e;
+#[cfg(test)]
+mod incidents;

@@ -1,6 +1,7 @@
 //! The checks that take minutes, one subcommand each; `cargo xtask` calls them. Each ends with the
 //! line `N passed, N failed, N skipped`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,11 +23,23 @@ enum Check {
         #[arg(long, env = "KAFKA_BOOTSTRAP")]
         kafka: Option<String>,
     },
+    /// A real exporter on a capture, to an incident, on real Kafka.
+    E2e {
+        /// The capture; without one the check makes a SYN flood of its own.
+        #[arg(long)]
+        pcap: Option<PathBuf>,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Two exports instead of four.
+        #[arg(long)]
+        short: bool,
+    },
 }
 
 fn main() -> ExitCode {
     match Args::parse().check {
         Check::Crash { short, kafka } => crash(&tests::crash::Options { short, kafka }),
+        Check::E2e { pcap, seed, short } => e2e(&tests::e2e::E2eOptions { pcap, seed, short }),
     }
 }
 
@@ -34,6 +47,19 @@ fn crash(options: &tests::crash::Options) -> ExitCode {
     match tests::crash::run(options) {
         Ok(score) if score.failed == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn e2e(options: &tests::e2e::E2eOptions) -> ExitCode {
+    match tests::e2e::run(options) {
+        Ok(report) => {
+            println!("{report}");
+            if report.failed() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
         Err(e) => {
             eprintln!("{e:#}");
             ExitCode::FAILURE

@@ -1,0 +1,87 @@
+//! What stands on the topics, read as any reader would: committed messages only.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use arrow::array::{Array, AsArray};
+use bus::{BusConfig, Log, ReadEvent, Record};
+use model::rows::Incident;
+
+const POLL: Duration = Duration::from_millis(200);
+
+pub struct Topics {
+    config: BusConfig,
+    log: Arc<dyn Log>,
+}
+
+impl Topics {
+    pub fn open(config: &BusConfig) -> Result<Topics> {
+        Ok(Topics { config: config.clone(), log: bus::open(config)? })
+    }
+
+    /// Every change of every incident so far, in the order of each partition.
+    pub fn incidents(&self) -> Result<Vec<Incident>> {
+        let mut all = Vec::new();
+        self.read("incidents.v1", |record| {
+            if rows(record) > 0 {
+                let payload = record.payload.as_ref().context("no payload")?;
+                let batch = model::ipc::decode(payload, model::ipc::Limits::default())?;
+                all.extend(Incident::from_batch(&batch)?);
+            }
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// Flow records that stand on the log, by exporter.
+    pub fn flows(&self) -> Result<BTreeMap<Ipv4Addr, u64>> {
+        let mut counts = BTreeMap::new();
+        self.read("flows.v1", |record| {
+            if rows(record) == 0 {
+                return Ok(());
+            }
+            let payload = record.payload.as_ref().context("no payload")?;
+            let limits = model::ipc::Limits::default();
+            let batch = model::ipc::decode_columns(payload, limits, &|name| name == "exporter")?;
+            let column = batch.column_by_name("exporter").context("no column exporter")?;
+            let addresses = column.as_fixed_size_binary();
+            for row in 0..addresses.len() {
+                let octets: [u8; 16] = addresses.value(row).try_into()?;
+                if let IpAddr::V4(address) = IpAddr::from(octets).to_canonical() {
+                    *counts.entry(address).or_insert(0) += 1;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(counts)
+    }
+
+    /// From the first offset to what is committed now.
+    fn read(&self, topic: &str, mut each: impl FnMut(&Record) -> Result<()>) -> Result<()> {
+        let name = self.config.topic(topic);
+        let info = self.log.admin().describe(&name)?.with_context(|| format!("no topic {name}"))?;
+        let mut reader = self.log.reader()?;
+        let mut from = Vec::new();
+        for partition in 0..info.partitions {
+            let (first, _) = reader.range(&name, partition)?;
+            from.push((name.clone(), partition, first));
+        }
+        reader.assign(&from)?;
+        let mut left = from.len();
+        while left > 0 {
+            match reader.poll(POLL)? {
+                ReadEvent::Record(record) => each(&record)?,
+                ReadEvent::End { .. } => left -= 1,
+                ReadEvent::Idle => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn rows(record: &Record) -> u64 {
+    record.header("rows").and_then(|text| text.parse().ok()).unwrap_or(0)
+}
