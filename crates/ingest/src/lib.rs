@@ -1,8 +1,20 @@
 //! What a network says about itself, received, decoded into columns and put on the log: NetFlow v5,
 //! v9 and IPFIX. Judging what is normal is left to `detect`.
 
+mod clock;
+pub mod config;
 pub mod decode;
 pub mod engine;
+pub mod metrics;
+mod publish;
+mod receive;
+pub mod service;
+mod store;
 
 #[cfg(test)]
 mod tests;
+
+pub use config::IngestConfig;
+pub use decode::{Summary, decode_files};
+pub use publish::Stored;
+pub use service::{IngestError, IngestFeed, Listeners, Report, print, run};

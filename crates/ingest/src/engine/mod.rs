@@ -34,6 +34,7 @@ use problem::{Problems, Reason};
 use program::Program;
 
 pub use run::note;
+pub use wire::digest;
 
 /// Loss is told after this time at the latest, however few datagrams come.
 const GAP_MS_MAX: i64 = 5_000;

@@ -1,5 +1,14 @@
 //! What ingest must do, each kind of promise in a file of its own.
 
+mod clock;
 mod data;
+mod encode;
+mod hostile;
+mod ledger;
+// mod oracle;
+mod records;
+mod roundtrip;
+mod schema;
+// mod service;
 mod truth;
 mod vendor;

@@ -1,0 +1,119 @@
+//! The section `ingest:` of the configuration.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::limits::Limits;
+
+/// Receivers of flows, and what they keep at most.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct IngestConfig {
+    /// Addresses to receive flows on: `udp://:2055` (IPv4 and IPv6), `udp://192.0.2.1:2055`,
+    /// `udp://[2001:db8::1]:2055`.
+    #[garde(length(min = 1), inner(custom(is_listener)))]
+    pub listen: Vec<String>,
+    /// Sockets for each address; the kernel spreads exporters over them (SO_REUSEPORT).
+    #[garde(range(min = 1, max = 64))]
+    pub sockets: usize,
+    /// Receive buffer asked for, of each socket. Above `net.core.rmem_max` it takes CAP_NET_ADMIN.
+    #[garde(range(min = 4096))]
+    pub receive_buffer_bytes: usize,
+    /// Bytes of datagrams received and not yet decoded; more are dropped and counted.
+    #[garde(range(min = 65536))]
+    pub queue_bytes_max: usize,
+    /// The network whose parts can share a root cause, stamped on every row.
+    #[garde(length(min = 1))]
+    pub domain: String,
+    /// Rows wait for others at most so long, ms.
+    #[garde(range(min = 1))]
+    pub flush_ms: i64,
+    /// Between two heartbeats to every partition, ms.
+    #[garde(range(min = 1))]
+    pub heartbeat_ms: i64,
+    /// Bytes that the log has not yet acknowledged; more go to the spool.
+    #[garde(range(min = 1_000_000))]
+    pub in_flight_bytes_max: usize,
+    /// The log is away when it acknowledges nothing for so long, ms.
+    #[garde(range(min = 1))]
+    pub away_ms: u64,
+    #[garde(dive)]
+    pub spool: SpoolConfig,
+    /// How long to read templates back before receiving begins, ms.
+    #[garde(skip)]
+    pub templates_wait_ms: u64,
+    /// Undecodable datagrams that go whole to the dead letters, a second; more are counted only.
+    #[garde(skip)]
+    pub dead_letters_per_second: u32,
+    /// How long stopping may take, ms.
+    #[garde(skip)]
+    pub drain_ms: u64,
+    /// What the decoder keeps at most.
+    #[garde(dive)]
+    pub limits: Limits,
+}
+
+/// Where messages wait while the log is away.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpoolConfig {
+    /// A directory of this instance alone. Without it messages wait in memory, 64 MB of them.
+    #[garde(skip)]
+    pub path: Option<PathBuf>,
+    /// Bytes on disk; what comes then is dropped and counted.
+    #[garde(range(min = 1_000_000))]
+    pub bytes_max: u64,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("not an address to listen on: {0:?} (udp://:2055, udp://192.0.2.1:2055)")]
+pub struct BadListener(pub String);
+
+impl Default for IngestConfig {
+    fn default() -> IngestConfig {
+        IngestConfig {
+            listen: vec!["udp://:2055".to_owned()],
+            sockets: 2,
+            receive_buffer_bytes: 32 << 20,
+            queue_bytes_max: 64 << 20,
+            domain: model::DEFAULT_DOMAIN.to_owned(),
+            flush_ms: 200,
+            heartbeat_ms: 1_000,
+            in_flight_bytes_max: 32 << 20,
+            away_ms: 2_000,
+            spool: SpoolConfig::default(),
+            templates_wait_ms: 10_000,
+            dead_letters_per_second: 100,
+            drain_ms: 5_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for SpoolConfig {
+    fn default() -> SpoolConfig {
+        SpoolConfig { path: None, bytes_max: 1 << 30 }
+    }
+}
+
+/// The addresses that an entry of `listen` may be bound to, the first that the machine allows.
+pub fn addresses(listener: &str) -> Result<Vec<SocketAddr>, BadListener> {
+    let bad = || BadListener(listener.to_owned());
+    let text = listener.strip_prefix("udp://").unwrap_or(listener);
+    if let Some(port) = text.strip_prefix(':') {
+        let port = port.parse().map_err(|_| bad())?;
+        // Both families by one socket, IPv4 alone where there is no IPv6.
+        let any: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+        return Ok(any.iter().map(|&ip| SocketAddr::new(ip, port)).collect());
+    }
+    Ok(vec![text.parse().map_err(|_| bad())?])
+}
+
+/// For garde, whose custom checks get the value as it is kept.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde's signature")]
+fn is_listener(listener: &String, _: &()) -> garde::Result {
+    addresses(listener).map(|_| ()).map_err(|e| garde::Error::new(e))
+}

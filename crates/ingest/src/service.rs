@@ -1,0 +1,471 @@
+//! Sockets, the engine and the log put together: receive threads fill a bounded queue, one thread
+//! decodes and publishes. `IngestFeed` is the same without sockets and clock, for simulated time.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bus::{BusConfig, Log, LogError, Time};
+use metrics::{counter, gauge};
+use model::rows::{Event, Metric, RowError};
+use model::schema;
+use runtime::shutdown::Shutdown;
+
+use crate::clock::Clock;
+use crate::config::{BadListener, IngestConfig, addresses};
+use crate::decode::json;
+use crate::engine::domain::Change;
+use crate::engine::problem::Problems;
+use crate::engine::{Counts, DomainReport, Engine};
+use crate::metrics as names;
+use crate::publish::{PublishError, Publisher, Stored};
+use crate::receive::{self, Bound, Chunk, Shared};
+use crate::store;
+
+/// The decoder looks this often after its deliveries and its time when nothing comes.
+const IDLE: Duration = Duration::from_millis(20);
+/// Flow batches end with the interval `flush_ms`, but the log is asked for reports at least so often.
+const POLL_EVERY: u32 = 64;
+
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error(transparent)]
+    Listener(#[from] BadListener),
+    #[error("failed to bind {address}")]
+    Bind {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error("failed to use the log")]
+    Log(#[from] LogError),
+    #[error("failed to make rows")]
+    Rows(#[from] RowError),
+    #[error("failed to make a row of templates")]
+    Templates(#[from] schema::SchemaError),
+    #[error("failed to write flows")]
+    Print(#[source] std::io::Error),
+    #[error("failed to start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    pub counts: Counts,
+    pub problems: Problems,
+    pub stored: Stored,
+    pub kernel_drops: u64,
+    pub queue_drops: u64,
+    pub domains: Vec<DomainReport>,
+}
+
+/// Bound sockets, not yet received on.
+#[derive(Debug)]
+pub struct Listeners {
+    bound: Vec<Bound>,
+}
+
+/// The engine and what publishes its outputs; time and datagrams come from outside.
+pub struct IngestFeed {
+    engine: Engine,
+    publisher: Publisher,
+    now: i64,
+    flush_due: i64,
+    heartbeat_due: i64,
+    flush_ms: i64,
+    heartbeat_ms: i64,
+    dead_letters_max: u32,
+    dead_letters: (i64, u32),
+    counted: names::Counted,
+}
+
+// === impl Listeners ===
+
+impl Listeners {
+    /// Binds all sockets of a configuration, so that a port in use is known before any work.
+    pub fn bind(config: &IngestConfig) -> Result<Listeners, IngestError> {
+        let mut bound = Vec::new();
+        for listener in &config.listen {
+            let mut address = bind_first(&mut bound, &addresses(listener)?, config)?;
+            for _ in 1..config.sockets {
+                // Port 0 was given a number by the first.
+                address.set_port(local_port(&bound).unwrap_or(address.port()));
+                bound.push(bind(address, config)?);
+            }
+        }
+        let least = bound.iter().map(|bound| bound.buffer_bytes).min().unwrap_or(0);
+        gauge!(names::RECEIVE_BUFFER_BYTES).set(least as f64);
+        if least < config.receive_buffer_bytes {
+            let wanted = config.receive_buffer_bytes;
+            tracing::warn!(
+                bytes = least,
+                wanted,
+                "the kernel capped the receive buffer: raise net.core.rmem_max or give CAP_NET_ADMIN"
+            );
+        }
+        Ok(Listeners { bound })
+    }
+
+    /// Where datagrams are received, ports of 0 resolved.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let mut all: Vec<SocketAddr> =
+            self.bound.iter().filter_map(|bound| bound.socket.local_addr().ok()).collect();
+        all.dedup();
+        all
+    }
+}
+
+fn local_port(bound: &[Bound]) -> Option<u16> {
+    bound.last()?.socket.local_addr().ok().map(|address| address.port())
+}
+
+fn bind(address: SocketAddr, config: &IngestConfig) -> Result<Bound, IngestError> {
+    receive::bind(address, config.receive_buffer_bytes)
+        .map_err(|source| IngestError::Bind { address, source })
+}
+
+/// The first of some addresses that the machine allows.
+fn bind_first(
+    bound: &mut Vec<Bound>,
+    addresses: &[SocketAddr],
+    config: &IngestConfig,
+) -> Result<SocketAddr, IngestError> {
+    let mut result = Err(BadListener(String::new()).into());
+    for &address in addresses {
+        match bind(address, config) {
+            Ok(socket) => {
+                bound.push(socket);
+                return Ok(address);
+            }
+            Err(error) => result = Err(error),
+        }
+    }
+    result
+}
+
+// === impl IngestFeed ===
+
+impl IngestFeed {
+    /// Templates of earlier runs are read back first. `start_ms` is the time at which the feed
+    /// begins; `epoch` must be larger than that of every earlier run of this instance.
+    pub fn new(
+        config: &IngestConfig,
+        log: &dyn Log,
+        bus: &BusConfig,
+        instance: &str,
+        epoch: u64,
+        start_ms: i64,
+    ) -> Result<IngestFeed, IngestError> {
+        let publisher = Publisher::new(config, log, bus, instance, epoch)?;
+        let mut engine = Engine::new(config.limits.clone(), &config.domain, instance);
+        let limit = Duration::from_millis(config.templates_wait_ms);
+        for change in store::read(log, &bus.topic(store::TOPIC), &bus.limits, limit)? {
+            engine.restore(change);
+        }
+        engine.tick(start_ms);
+        Ok(IngestFeed {
+            engine,
+            publisher,
+            now: start_ms,
+            flush_due: start_ms + config.flush_ms,
+            heartbeat_due: start_ms,
+            flush_ms: config.flush_ms,
+            heartbeat_ms: config.heartbeat_ms,
+            dead_letters_max: config.dead_letters_per_second,
+            dead_letters: (0, 0),
+            counted: names::Counted::default(),
+        })
+    }
+
+    /// One datagram, received at `received_ms`; earlier than what came before counts as now. Blocks
+    /// while the log is slow.
+    pub fn datagram(
+        &mut self,
+        received_ms: i64,
+        source: IpAddr,
+        bytes: &[u8],
+    ) -> Result<(), IngestError> {
+        if received_ms >= self.flush_due.min(self.heartbeat_due) {
+            self.advance(received_ms)?;
+        }
+        self.now = self.now.max(received_ms);
+        self.engine.datagram(self.now, source, bytes);
+        self.full_batches()
+    }
+
+    /// Time has come to `now_ms`: ends what waits for it, sends heartbeats, takes delivery reports.
+    pub fn advance(&mut self, now_ms: i64) -> Result<(), IngestError> {
+        self.now = self.now.max(now_ms);
+        self.engine.tick(self.now);
+        // Before the next heartbeat promises that nothing older comes.
+        self.small_rows()?;
+        if self.now >= self.flush_due {
+            self.flush_due = self.now + self.flush_ms;
+            self.flush()?;
+        }
+        self.publisher.poll(Duration::ZERO)?;
+        if self.now >= self.heartbeat_due {
+            self.heartbeat_due = self.now + self.heartbeat_ms;
+            self.publisher.heartbeats(self.watermark())?;
+        }
+        Ok(())
+    }
+
+    /// Publishes what is decoded and waits until the log has it, at most `limit`.
+    pub fn finish(mut self, limit: Duration) -> Result<Report, IngestError> {
+        self.flush()?;
+        self.publisher.drain(Instant::now() + limit)?;
+        self.publisher.heartbeats(self.watermark())?;
+        self.publisher.drain(Instant::now() + limit)?;
+        Ok(Report {
+            counts: self.engine.counts(),
+            problems: self.engine.problems().clone(),
+            stored: self.publisher.stored(),
+            domains: self.engine.close(),
+            ..Report::default()
+        })
+    }
+
+    /// Nothing older than this comes any more.
+    fn watermark(&self) -> i64 {
+        let oldest =
+            [self.engine.oldest_row(), self.publisher.oldest()].into_iter().flatten().min();
+        oldest.map_or(self.now, |oldest| oldest.min(self.now))
+    }
+
+    fn flush(&mut self) -> Result<(), IngestError> {
+        self.engine.flush_flows();
+        self.full_batches()?;
+        self.small_rows()?;
+        self.templates()?;
+        self.rejects()?;
+        self.counted.engine(&self.engine);
+        Ok(())
+    }
+
+    fn full_batches(&mut self) -> Result<(), IngestError> {
+        let batches = self.engine.take_flows();
+        if batches.is_empty() {
+            return Ok(());
+        }
+        // Every row that is not in these batches is younger than the oldest of them.
+        for flows in batches {
+            let wm = self.watermark().min(flows.received_min);
+            let time = Time::Between(flows.received_min, flows.received_max);
+            self.publisher.rows("flows.v1", schema::flows(), flows.batch, time, wm)?;
+        }
+        Ok(())
+    }
+
+    fn small_rows(&mut self) -> Result<(), IngestError> {
+        let received = || Time::Column("received".to_owned());
+        let metrics = self.engine.take_metrics();
+        if let Some(first) = metrics.first() {
+            let wm = self.watermark().min(first.received_ms);
+            let batch = schema::prune(&Metric::to_batch(&metrics)?);
+            self.publisher.rows("metrics.v1", schema::metrics(), batch, received(), wm)?;
+        }
+        let events = self.engine.take_events();
+        if let Some(first) = events.iter().map(|event| event.received_ms).min() {
+            let wm = self.watermark().min(first);
+            let batch = schema::prune(&Event::to_batch(&events)?);
+            self.publisher.rows("events.v1", schema::events(), batch, received(), wm)?;
+        }
+        Ok(())
+    }
+
+    fn templates(&mut self) -> Result<(), IngestError> {
+        for change in self.engine.take_changes() {
+            let (key, time) = (store::key(&change), change.received);
+            match store::row(&change)? {
+                Some(row) => {
+                    self.publisher.element(store::TOPIC, store::schema(), row, &key, time)?;
+                }
+                None => self.tombstone(&key, &change)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn tombstone(&mut self, key: &str, change: &Change) -> Result<(), IngestError> {
+        let (topic, schema) = (store::TOPIC, store::schema());
+        Ok(self.publisher.tombstone(topic, schema, key, &change.exporter, change.received)?)
+    }
+
+    fn rejects(&mut self) -> Result<(), IngestError> {
+        for reject in self.engine.take_rejects() {
+            let second = reject.received.div_euclid(1000);
+            if self.dead_letters.0 != second {
+                self.dead_letters = (second, 0);
+            }
+            self.dead_letters.1 += 1;
+            if self.dead_letters.1 > self.dead_letters_max {
+                counter!(names::DEAD_LETTERS_REFUSED).increment(1);
+                continue;
+            }
+            let (reason, source) = (reject.reason.name(), reject.source.to_string());
+            self.publisher.dead_letter(reason, &source, reject.received, reject.datagram)?;
+        }
+        Ok(())
+    }
+}
+
+/// Receives, decodes and publishes until `shutdown`, then drains. Blocks: give it a thread.
+pub fn run(
+    config: &IngestConfig,
+    listeners: Listeners,
+    log: &Arc<dyn Log>,
+    bus: &BusConfig,
+    instance: &str,
+    shutdown: &Shutdown,
+) -> Result<Report, IngestError> {
+    let clock = Clock::start();
+    let start = clock.now();
+    // A start is later than the one before: the clock is the wall's then.
+    let epoch = u64::try_from(start).unwrap_or(0);
+    let mut feed = IngestFeed::new(config, log.as_ref(), bus, instance, epoch, start)?;
+    let drain = Duration::from_millis(config.drain_ms);
+    let (shared, fed) = receiving(config, &listeners, &clock, shutdown, |queue, shared| {
+        feeding(&mut feed, queue, shared, &clock)
+    })?;
+    fed?;
+    let mut report = feed.finish(drain)?;
+    report.kernel_drops = shared.kernel_drops.load(Ordering::Relaxed);
+    report.queue_drops = shared.queue_drops.load(Ordering::Relaxed);
+    Ok(report)
+}
+
+/// Flows as JSON lines, with no log at all.
+pub fn print(
+    config: &IngestConfig,
+    listeners: &Listeners,
+    shutdown: &Shutdown,
+    out: &mut (dyn Write + Send),
+) -> Result<Report, IngestError> {
+    let clock = Clock::start();
+    let mut engine = Engine::new(config.limits.clone(), &config.domain, "print");
+    let (shared, printed) = receiving(config, listeners, &clock, shutdown, |queue, shared| {
+        printing(&mut engine, queue, shared, &clock, out)
+    })?;
+    printed.map_err(IngestError::Print)?;
+    Ok(Report {
+        counts: engine.counts(),
+        problems: engine.problems().clone(),
+        kernel_drops: shared.kernel_drops.load(Ordering::Relaxed),
+        queue_drops: shared.queue_drops.load(Ordering::Relaxed),
+        domains: engine.close(),
+        ..Report::default()
+    })
+}
+
+/// Runs `work` on what the receive threads queue; they end with it or with the shutdown.
+fn receiving<T>(
+    config: &IngestConfig,
+    listeners: &Listeners,
+    clock: &Clock,
+    shutdown: &Shutdown,
+    work: impl FnOnce(&Receiver<Chunk>, &Shared) -> T,
+) -> Result<(Arc<Shared>, T), IngestError> {
+    let shared = Arc::new(Shared::default());
+    let (sender, queue) = channel();
+    let done = Shutdown::new();
+    let result = thread::scope(|scope| {
+        for (i, bound) in listeners.bound.iter().enumerate() {
+            let (sender, shared, done) = (sender.clone(), Arc::clone(&shared), done.clone());
+            let stop = move || shutdown.requested() || done.requested();
+            let receive = move || {
+                let queue_max = config.queue_bytes_max;
+                let socket = &bound.socket;
+                let ended = receive::receive(socket, clock, &sender, queue_max, &shared, &stop);
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a receive thread ended: datagrams are lost");
+                }
+            };
+            let thread = thread::Builder::new().name(format!("receive-{i}"));
+            thread.spawn_scoped(scope, receive).map_err(IngestError::Thread)?;
+        }
+        drop(sender);
+        let result = work(&queue, &shared);
+        done.request();
+        Ok::<T, IngestError>(result)
+    })?;
+    Ok((shared, result))
+}
+
+/// Feeds until the receive threads are gone and the queue is empty.
+fn feeding(
+    feed: &mut IngestFeed,
+    queue: &Receiver<Chunk>,
+    shared: &Shared,
+    clock: &Clock,
+) -> Result<(), IngestError> {
+    let mut since_poll = 0;
+    let mut dropped = (0, 0);
+    loop {
+        match queue.recv_timeout(IDLE) {
+            Ok(chunk) => {
+                shared.queued_bytes.fetch_sub(chunk.size(), Ordering::Relaxed);
+                for (source, datagram) in chunk.datagrams() {
+                    feed.datagram(chunk.received, source, datagram)?;
+                }
+                since_poll += 1;
+                if since_poll >= POLL_EVERY {
+                    since_poll = 0;
+                    feed.publisher.poll(Duration::ZERO)?;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => feed.advance(clock.now())?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        count_drops(shared, &mut dropped);
+    }
+}
+
+fn count_drops(shared: &Shared, told: &mut (u64, u64)) {
+    let kernel = shared.kernel_drops.load(Ordering::Relaxed);
+    let queue = shared.queue_drops.load(Ordering::Relaxed);
+    if (kernel, queue) != *told {
+        counter!(names::DROPPED, "reason" => "kernel").increment(kernel - told.0);
+        counter!(names::DROPPED, "reason" => "queue").increment(queue - told.1);
+        *told = (kernel, queue);
+    }
+}
+
+fn printing(
+    engine: &mut Engine,
+    queue: &Receiver<Chunk>,
+    shared: &Shared,
+    clock: &Clock,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    loop {
+        match queue.recv_timeout(IDLE) {
+            Ok(chunk) => {
+                shared.queued_bytes.fetch_sub(chunk.size(), Ordering::Relaxed);
+                for (source, datagram) in chunk.datagrams() {
+                    engine.datagram(chunk.received, source, datagram);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => engine.tick(clock.now()),
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        engine.flush_flows();
+        for flows in engine.take_flows() {
+            for row in 0..flows.batch.num_rows() {
+                writeln!(out, "{}", json::row(&flows.batch, row))?;
+            }
+            out.flush()?;
+        }
+        engine.take_metrics();
+        engine.take_events();
+        engine.take_changes();
+        engine.take_rejects();
+    }
+}
