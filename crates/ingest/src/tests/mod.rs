@@ -9,6 +9,6 @@ mod ledger;
 mod records;
 mod roundtrip;
 mod schema;
-// mod service;
+mod service;
 mod truth;
 mod vendor;
