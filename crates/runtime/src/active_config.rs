@@ -1,5 +1,5 @@
-//! Which configuration of a stage is the active one: the highest serial on `config.v1`. Instances of
-//! one stage must decide alike, or their outputs depend on who has which partition; so one whose
+//! Which configuration of a stage is the active one: the highest serial on `config.v1`. Instances
+//! of one stage must decide alike, or their outputs depend on who has which partition; so one whose
 //! file differs in what decides refuses to start. Switching while instances run is left to a later
 //! version, what decides is left to the stages.
 
