@@ -270,3 +270,6 @@ fn list(differences: &[Difference]) -> String {
     let lines = differences.iter().map(|d| format!("{d}: {}", d.mend()));
     lines.collect::<Vec<_>>().join("\n")
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,7 +180,7 @@ impl Wake for Unpark {
 }
 
 /// Waits for a future of the client library, which its own thread completes.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = std::pin::pin!(future);

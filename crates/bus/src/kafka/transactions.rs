@@ -2,7 +2,8 @@
 //! cannot be aborted cleanly ends the producer: the next one has the same transactional id, and its
 //! first call fences whatever of the last is still under way.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -23,13 +24,16 @@ use crate::metrics as names;
 /// transaction instead of 200).
 const STEP: Duration = Duration::from_millis(1);
 
+/// What a call may take over its limit before it is given up: its own error says more.
+const GRACE: Duration = Duration::from_millis(100);
+
 pub struct Transactions {
     options: ClientConfig,
     /// Limit of each call.
     limit: Duration,
     /// How long `init_transactions` may wait for a predecessor's transaction to be ended.
     init_limit: Duration,
-    producer: Option<BaseProducer<Failures>>,
+    producer: Option<Arc<BaseProducer<Failures>>>,
 }
 
 /// The first delivery that failed.
@@ -108,7 +112,7 @@ impl Transactions {
         let made: BaseProducer<Failures> = made.map_err(|e| LogError::call("producer", e))?;
         match made.init_transactions(self.init_limit) {
             Ok(()) => {
-                self.producer = Some(made);
+                self.producer = Some(Arc::new(made));
                 Ok(())
             }
             Err(error) => {
@@ -158,8 +162,8 @@ impl Transactions {
         // The abort waits for deliveries, which only a poll beforehand takes in.
         let drained = drain(producer, Instant::now() + self.limit);
         let aborted = drained.map_err(|why| Failure::Unknown(why.to_string())).and_then(|()| {
-            let aborted = producer.abort_transaction(self.limit);
-            aborted.map_err(|e| Failure::of("abort_transaction", &e))
+            let limit = self.limit;
+            limited("abort_transaction", producer, limit, move |p| p.abort_transaction(limit))
         });
         // Deliveries that failed belong to what was just aborted.
         producer.context().take();
@@ -189,7 +193,7 @@ impl Transactions {
 
 /// One transaction: outputs, their deliveries, positions, end.
 fn run(
-    producer: &BaseProducer<Failures>,
+    producer: &Arc<BaseProducer<Failures>>,
     consumer: &BaseConsumer<Membership>,
     wanted: &Transaction,
     limit: Duration,
@@ -207,20 +211,17 @@ fn run(
             out = back;
         }
     }
-    drain(producer, deadline).map_err(|why| Failure::Abort(why.to_owned()))?;
+    // An abort would wait for the same deliveries once more.
+    drain(producer, deadline).map_err(|why| Failure::Unknown(why.to_owned()))?;
     if let Some(reason) = producer.context().take() {
         return Err(Failure::Abort(format!("delivery: {reason}")));
     }
     send_positions(producer, consumer, wanted, limit)?;
-    producer.commit_transaction(limit).map_err(|e| match Failure::of("commit_transaction", &e) {
-        // The broker has said that it will not be committed.
-        Failure::Abort(reason) => Failure::Abort(reason),
-        other => other,
-    })
+    limited("commit_transaction", producer, limit, move |p| p.commit_transaction(limit))
 }
 
 fn send_positions(
-    producer: &BaseProducer<Failures>,
+    producer: &Arc<BaseProducer<Failures>>,
     consumer: &BaseConsumer<Membership>,
     wanted: &Transaction,
     limit: Duration,
@@ -241,8 +242,35 @@ fn send_positions(
     let Some(group) = consumer.group_metadata() else {
         return Err(Failure::Abort("not in a group".to_owned()));
     };
-    let sent = producer.send_offsets_to_transaction(&list, &group, limit);
-    sent.map_err(|e| Failure::of("send_offsets_to_transaction", &e))
+    limited("send_offsets_to_transaction", producer, limit, move |p| {
+        p.send_offsets_to_transaction(&list, &group, limit)
+    })
+}
+
+/// A call that must not take longer than its limit, on a thread of its own: librdkafka holds some
+/// for the transaction's timeout instead (8 s measured for the offsets with the broker stopped). A
+/// call that is given up keeps its producer alive until it returns.
+fn limited(
+    call: &'static str,
+    producer: &Arc<BaseProducer<Failures>>,
+    limit: Duration,
+    run: impl FnOnce(&BaseProducer<Failures>) -> Result<(), KafkaError> + Send + 'static,
+) -> Result<(), Failure> {
+    let (done, waiting) = channel();
+    let producer = Arc::clone(producer);
+    let spawned = std::thread::Builder::new().name("log-commit".to_owned()).spawn(move || {
+        let result = run(&producer);
+        drop(producer);
+        // Nobody may wait any more.
+        done.send(result).ok();
+    });
+    if let Err(error) = spawned {
+        return Err(Failure::Unknown(format!("{call}: no thread: {error}")));
+    }
+    match waiting.recv_timeout(limit + GRACE) {
+        Ok(result) => result.map_err(|e| Failure::of(call, &e)),
+        Err(_) => Err(Failure::Unknown(format!("{call} took longer than {limit:?}"))),
+    }
 }
 
 /// Polls until nothing is in flight.
