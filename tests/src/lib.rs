@@ -3,6 +3,7 @@
 
 pub mod conformance;
 pub mod crash;
+pub mod cut;
 pub mod e2e;
 #[cfg(test)]
 mod incidents;

@@ -14,6 +14,16 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Check {
+    /// Queries cut in two phases against the same over the whole data.
+    Cut {
+        /// A dozen queries.
+        #[arg(long)]
+        short: bool,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Rows a second of the two halves, and their cost a call.
+    CutSpeed,
     /// Exactly once under crashes: in memory at every call, then kills on a real broker.
     Crash {
         /// A small input and six kills.
@@ -38,8 +48,29 @@ enum Check {
 
 fn main() -> ExitCode {
     match Args::parse().check {
+        Check::Cut { short, seed } => cut(tests::cut::CutOptions { short, seed }),
+        Check::CutSpeed => speed(),
         Check::Crash { short, kafka } => crash(&tests::crash::Options { short, kafka }),
         Check::E2e { pcap, seed, short } => e2e(&tests::e2e::E2eOptions { pcap, seed, short }),
+    }
+}
+
+fn cut(options: tests::cut::CutOptions) -> ExitCode {
+    let report = tests::cut::run(options);
+    println!("{report}");
+    if report.failed() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn speed() -> ExitCode {
+    match tests::cut::measure() {
+        Ok(table) => {
+            print!("{table}");
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("{e:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
