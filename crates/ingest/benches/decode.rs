@@ -1,6 +1,6 @@
-//! Decoding NetFlow v9 beside netflow_parser in the same run: one template of 20 fields and 55 bytes, 24
-//! records a datagram. Ours ends in record batches with their nulls, ledger and duplicate check
-//! included; the other's result is only walked. `cargo bench -p ingest`.
+//! Decoding NetFlow v9 beside netflow_parser in the same run: one template of 20 fields and 55
+//! bytes, 24 records a datagram. Ours ends in record batches with their nulls, ledger and duplicate
+//! check included; the other's result is only walked. `cargo bench -p ingest`.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,5 +1,5 @@
-//! Names of ingest's metrics, and how they are counted: once a tick, from sums that the engine and the
-//! publisher keep.
+//! Names of ingest's metrics, and how they are counted: once a tick, from sums that the engine and
+//! the publisher keep.
 
 use metrics::{counter, gauge};
 

@@ -1,6 +1,6 @@
-//! Datagrams from the kernel, many with one call. A receive thread does nothing else: it stamps what
-//! came, puts it into a bounded queue and receives again. What the kernel dropped is read from the
-//! socket (SO_RXQ_OVFL), what the queue refused is counted here.
+//! Datagrams from the kernel, many with one call. A receive thread does nothing else: it stamps
+//! what came, puts it into a bounded queue and receives again. What the kernel dropped is read from
+//! the socket (SO_RXQ_OVFL), what the queue refused is counted here.
 //!
 //! The only module of ingest with `unsafe`: `recvmmsg` and socket options have no safe form.
 

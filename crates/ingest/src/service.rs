@@ -28,7 +28,8 @@ use crate::store;
 
 /// The decoder looks this often after its deliveries and its time when nothing comes.
 const IDLE: Duration = Duration::from_millis(20);
-/// Flow batches end with the interval `flush_ms`, but the log is asked for reports at least so often.
+/// Flow batches end with the interval `flush_ms`, but the log is asked for reports at least so
+/// often.
 const POLL_EVERY: u32 = 64;
 
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +108,7 @@ impl Listeners {
             tracing::warn!(
                 bytes = least,
                 wanted,
-                "the kernel capped the receive buffer: raise net.core.rmem_max or give CAP_NET_ADMIN"
+                "the kernel capped the receive buffer: raise net.core.rmem_max"
             );
         }
         Ok(Listeners { bound })

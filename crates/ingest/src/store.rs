@@ -117,8 +117,8 @@ fn template(batch: &RecordBatch, kind: &str, id: u64) -> Option<Declaration> {
     Some(Declaration { id: u16::try_from(id).ok()?, kind, scope_fields, fields })
 }
 
-/// All elements that the topic holds, read within `limit`. An unreadable one is left out: its exporter
-/// declares it again.
+/// All elements that the topic holds, read within `limit`. An unreadable one is left out: its
+/// exporter declares it again.
 pub fn read(
     log: &dyn Log,
     topic: &str,

@@ -13,6 +13,7 @@ use crate::engine::message::Message;
 use crate::engine::problem::Problems;
 use crate::engine::{Counts, DomainReport, Engine};
 
+pub mod fuzz;
 pub mod json;
 pub mod pcap;
 

@@ -1,5 +1,5 @@
-//! Datagrams in, flows and the ledger out. Pure: `received` is an argument; there is no clock, no I/O
-//! and no logging here. Sockets, the log and time are left to `service`.
+//! Datagrams in, flows and the ledger out. Pure: `received` is an argument; there is no clock, no
+//! I/O and no logging here. Sockets, the log and time are left to `service`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -213,8 +213,8 @@ impl Engine {
         self.rejects.push(Reject { received, source, reason, datagram: bytes.to_vec() });
     }
 
-    /// Time goes on, with or without datagrams: ends intervals of the ledger, gives up what waited too
-    /// long, forgets exporters not heard for long.
+    /// Time goes on, with or without datagrams: ends intervals of the ledger, gives up what waited
+    /// too long, forgets exporters not heard for long.
     pub fn tick(&mut self, now: i64) {
         let length = self.limits.ledger_interval_ms;
         let Some(due) = self.due else {
@@ -357,8 +357,8 @@ impl Engine {
         self.exporters.len()
     }
 
-    /// The ledger of every observation domain, in the order of address, version and id. Gaps that are
-    /// still open count as lost.
+    /// The ledger of every observation domain, in the order of address, version and id. Gaps that
+    /// are still open count as lost.
     pub fn close(&mut self) -> Vec<DomainReport> {
         let mut reports = Vec::new();
         for (address, exporter) in &mut self.exporters {

@@ -137,7 +137,8 @@ impl Program {
             let element =
                 |place: Place| (self.fields[place.index].enterprise, self.fields[place.index].id);
             for other in others {
-                if element(other.place) == element(first.place) {
+                // A counter of zero is a value; of an address it says that the other one is filled.
+                if is_counter(first.target) || element(other.place) == element(first.place) {
                     self.extras.push(other.place);
                 } else {
                     self.alternates.push(Alternate {
@@ -171,6 +172,10 @@ impl Program {
         // In the order of the record, so that the loops walk through memory once.
         self.copies.sort_by_key(|copy| copy.place.index);
     }
+}
+
+fn is_counter(target: Target) -> bool {
+    matches!(target, Target::U64(column) if column != super::element::U64Col::Sampler)
 }
 
 impl RateFields {

@@ -1,6 +1,6 @@
-//! Batches to the log: framed, named, sent in order, counted as stored when the log says so, and kept
-//! in the spool while the log is away. Order matters: a reader drops what is not newer than what it
-//! has of a writer, so nothing overtakes a message that has to be sent again.
+//! Batches to the log: framed, named, sent in order, counted as stored when the log says so, and
+//! kept in the spool while the log is away. Order matters: a reader drops what is not newer than
+//! what it has of a writer, so nothing overtakes a message that has to be sent again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -400,8 +400,8 @@ impl Publisher {
         }
     }
 
-    /// Failed messages go again, in their order, once nothing is in flight. One that a later message
-    /// of its partition has overtaken gets a new name, or its readers would drop it.
+    /// Failed messages go again, in their order, once nothing is in flight. One that a later
+    /// message of its partition has overtaken gets a new name, or its readers would drop it.
     fn again(&mut self) {
         let mut failed = std::mem::take(&mut self.failed);
         failed.sort_by_key(|(ticket, _)| *ticket);
@@ -439,8 +439,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Sends all that is left, until `deadline`. What is then not on the log stays in the spool, or is
-    /// lost where that is in memory.
+    /// Sends all that is left, until `deadline`. What is then not on the log stays in the spool, or
+    /// is lost where that is in memory.
     pub fn drain(&mut self, deadline: Instant) -> Result<(), PublishError> {
         while !self.is_idle() && Instant::now() < deadline {
             self.poll(Duration::from_millis(10))?;

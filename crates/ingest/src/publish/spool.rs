@@ -1,6 +1,6 @@
 //! Messages that wait while the log is away, in order, bounded, on disk or in memory. On disk they
-//! survive the process: what an earlier run left is read first. They are not synced: a power cut may
-//! take the last ones, a kill does not.
+//! survive the process: what an earlier run left is read first. They are not synced: a power cut
+//! may take the last ones, a kill does not.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};

@@ -187,12 +187,32 @@ fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// `FUZZ_INPUTS=10000000 cargo test -p ingest mutated` for a long run.
+fn inputs() -> i64 {
+    let told = std::env::var("FUZZ_INPUTS").ok().and_then(|n| n.parse().ok());
+    told.unwrap_or(150_000)
+}
+
+/// What the fuzz targets run, on the seeds as they are.
+#[test]
+fn fuzz_entries_take_their_seeds() {
+    let seeds = seeds();
+    seeds.iter().for_each(|seed| crate::decode::fuzz::datagram(seed));
+    let framed = seeds.iter().flat_map(|seed| {
+        let mut framed = (seed.len() as u16).to_be_bytes().to_vec();
+        framed.extend_from_slice(seed);
+        framed
+    });
+    crate::decode::fuzz::datagrams(&framed.collect::<Vec<u8>>());
+    crate::decode::fuzz::capture(&[0xa1, 0xb2, 0xc3, 0xd4]);
+}
+
 #[test]
 fn mutated_datagrams_never_panic() {
-    let seeds = seeds();
+    let (seeds, inputs) = (seeds(), inputs());
     let mut rng = ChaCha8Rng::seed_from_u64(20_261_123);
     let mut engine = engine();
-    for i in 0..150_000i64 {
+    for i in 0..inputs {
         let mut datagram = seeds[rng.random_range(0..seeds.len())].clone();
         for _ in 0..rng.random_range(1..8) {
             let at = rng.random_range(0..datagram.len());
@@ -222,6 +242,6 @@ fn mutated_datagrams_never_panic() {
         counts.records,
         engine.problems().total()
     );
-    assert_eq!(counts.datagrams, 150_000);
+    assert_eq!(counts.datagrams, inputs as u64);
     assert!(counts.records > 0 && engine.problems().total() > 0);
 }

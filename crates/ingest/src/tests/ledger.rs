@@ -1,5 +1,5 @@
-//! The ledger against what a generator really sent, lost, reordered and repeated. The generator keeps
-//! its own count; the ledger is never compared with itself.
+//! The ledger against what a generator really sent, lost, reordered and repeated. The generator
+//! keeps its own count; the ledger is never compared with itself.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -77,8 +77,9 @@ fn receive(datagrams: &[Sent]) -> DomainReport {
     reports.remove(0)
 }
 
-/// Loses, repeats and reorders within 50 datagrams; the first and the last 200 are left alone. Gives
-/// what arrives and how many datagrams and flow records were lost, and how many were repeated.
+/// Loses, repeats and reorders within 50 datagrams; the first and the last 200 are left alone.
+/// Gives what arrives and how many datagrams and flow records were lost, and how many were
+/// repeated.
 fn impair(sent: &[Sent], rng: &mut ChaCha8Rng) -> (Vec<Sent>, u64, u64, u64) {
     let (mut lost, mut lost_flows, mut repeated) = (0, 0, 0);
     let mut arrives: Vec<(usize, Sent)> = Vec::new();

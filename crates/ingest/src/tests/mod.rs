@@ -5,7 +5,7 @@ mod data;
 mod encode;
 mod hostile;
 mod ledger;
-// mod oracle;
+mod oracle;
 mod records;
 mod roundtrip;
 mod schema;

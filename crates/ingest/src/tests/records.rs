@@ -176,6 +176,12 @@ fn of_two_addresses_the_one_that_is_filled_counts() {
 }
 
 #[test]
+fn a_counter_of_zero_is_a_value_and_no_total_takes_its_place() {
+    let row = row(10, &[(field(1, 4), &[0; 4]), (field(85, 4), &[0, 0, 1, 0])]);
+    assert_eq!((&row["bytes"], &row["extra"]), (&json!(0), &json!({ "85": "00000100" })));
+}
+
+#[test]
 fn labels_end_at_the_bottom_of_the_stack() {
     let label = |value: u32, bottom: u32| (value << 4 | bottom).to_be_bytes();
     let (a, b, c) = (label(16_065, 0), label(16_033, 1), label(99, 1));

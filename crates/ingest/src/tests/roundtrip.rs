@@ -152,8 +152,12 @@ fn check(batch: &RecordBatch, row: usize, fields: &[(Field, Kind)], values: &[Ve
     assert_eq!(kept.len(), expected_extras);
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn what_was_encoded_is_what_stands_in_the_columns(

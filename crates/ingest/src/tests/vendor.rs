@@ -19,7 +19,7 @@ fn group(path: &Path) -> String {
     name[..end.unwrap_or(name.len())].to_owned()
 }
 
-fn groups(folder: &Path) -> BTreeMap<String, Vec<PathBuf>> {
+pub fn groups(folder: &Path) -> BTreeMap<String, Vec<PathBuf>> {
     let mut groups: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for path in data::files(folder, ".dat") {
         groups.entry(group(&path)).or_default().push(path);
@@ -28,7 +28,7 @@ fn groups(folder: &Path) -> BTreeMap<String, Vec<PathBuf>> {
 }
 
 /// Feeds files in order at one time, and gives the rows of all.
-fn feed<'a>(engine: &mut Engine, paths: impl IntoIterator<Item = &'a PathBuf>) -> Vec<String> {
+pub fn feed<'a>(engine: &mut Engine, paths: impl IntoIterator<Item = &'a PathBuf>) -> Vec<String> {
     for path in paths {
         for datagram in read_file(path).expect("a file that was listed").0 {
             engine.datagram(1_600_000_000_000, datagram.source, &datagram.payload);
@@ -40,7 +40,7 @@ fn feed<'a>(engine: &mut Engine, paths: impl IntoIterator<Item = &'a PathBuf>) -
     rows.collect()
 }
 
-fn engine() -> Engine {
+pub fn engine() -> Engine {
     Engine::new(Limits::default(), "default", "test")
 }
 

@@ -1,0 +1,6 @@
+//! A capture of any bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| ingest::decode::fuzz::capture(bytes));
