@@ -6,6 +6,8 @@ mod pcap;
 mod pipeline;
 mod softflowd;
 #[cfg(test)]
+mod stored;
+#[cfg(test)]
 mod tests;
 mod verdict;
 
@@ -220,20 +222,16 @@ fn ledger(pipeline: &Pipeline, exports: &[Export], sent: &Sent) -> Result<Vec<Ch
         std::thread::sleep(POLL);
         stored = topics.flows()?;
     }
-    let metrics = pipeline.ingest_metrics()?;
+    let losses = pipeline.ingest_losses()?;
+    if !losses.is_empty() {
+        eprintln!("ingest says: {}", losses.join("; "));
+    }
+    let lost = topics.lost()?;
     let check = |(name, from, records): &(String, Ipv4Addr, u64)| {
         let stands = stored.get(from).copied().unwrap_or(0);
-        verdict::ledger(name, *records, stands, lost(&metrics, *from))
+        verdict::ledger(name, *records, stands, lost.get(from).copied().unwrap_or(0))
     };
     Ok(want.iter().map(check).collect())
-}
-
-/// Records that ingest's ledger says were lost of an exporter.
-fn lost(metrics: &str, exporter: Ipv4Addr) -> u64 {
-    let of = format!("exporter=\"{exporter}\"");
-    let lines = metrics.lines().filter(|line| line.contains("_lost_records") && line.contains(&of));
-    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    values.sum::<f64>() as u64
 }
 
 fn wait(pipeline: &mut Pipeline, time: Duration) -> Result<()> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use arrow::array::{Array, AsArray};
 use bus::{BusConfig, Log, ReadEvent, Record};
-use model::rows::Incident;
+use model::rows::{Incident, Metric};
 
 const POLL: Duration = Duration::from_millis(200);
 
@@ -20,6 +20,11 @@ pub struct Topics {
 impl Topics {
     pub fn open(config: &BusConfig) -> Result<Topics> {
         Ok(Topics { config: config.clone(), log: bus::open(config)? })
+    }
+
+    #[cfg(test)]
+    pub fn on(config: &BusConfig, log: Arc<dyn Log>) -> Topics {
+        Topics { config: config.clone(), log }
     }
 
     /// Every change of every incident so far, in the order of each partition.
@@ -57,6 +62,27 @@ impl Topics {
             Ok(())
         })?;
         Ok(counts)
+    }
+
+    /// What ingest's ledger says was lost on the way, by exporter: by v9's own counting datagrams,
+    /// by IPFIX's data records.
+    pub fn lost(&self) -> Result<BTreeMap<Ipv4Addr, u64>> {
+        let mut lost = BTreeMap::new();
+        self.read("metrics.v1", |record| {
+            if rows(record) == 0 {
+                return Ok(());
+            }
+            let payload = record.payload.as_ref().context("no payload")?;
+            let batch = model::ipc::decode(payload, model::ipc::Limits::default())?;
+            let of_exporters = |row: &Metric| row.metric == "exporter_lost" && row.entity.is_none();
+            for row in Metric::from_batch(&batch)?.into_iter().filter(of_exporters) {
+                if let Ok(address) = row.device.parse() {
+                    *lost.entry(address).or_insert(0) += row.value as u64;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(lost)
     }
 
     /// From the first offset to what is committed now.

@@ -43,9 +43,13 @@ impl Pipeline {
         };
         let ingest = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
         let config = dir.path().join("gannet.yaml");
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/rules.yaml");
+        std::fs::copy(&shipped, dir.path().join("rules.yaml"))
+            .with_context(|| format!("no rules at {}", shipped.display()))?;
         let text = format!(
             "bus:\n  engine: kafka\n  prefix: {:?}\n  kafka:\n    bootstrap: {bootstrap:?}\n\
-             ingest:\n  listen: [\"udp://{ingest}\"]\n",
+             ingest:\n  listen: [\"udp://{ingest}\"]\n\
+             detect:\n  rules: !include rules.yaml\n",
             bus.prefix
         );
         std::fs::write(&config, text)?;
@@ -62,11 +66,17 @@ impl Pipeline {
         self.dir.path()
     }
 
-    /// Every line of ingest's metrics.
-    pub fn ingest_metrics(&self) -> Result<String> {
+    /// Everything that ingest says it dropped or lost itself, by its metrics.
+    pub fn ingest_losses(&self) -> Result<Vec<String>> {
         let process = self.processes.iter().find(|p| p.name == "ingest").context("no ingest")?;
         let url = format!("http://{}/metrics", process.admin);
-        Ok(reqwest::blocking::get(url)?.error_for_status()?.text()?)
+        let text = reqwest::blocking::get(url)?.error_for_status()?.text()?;
+        let is_loss = |line: &&str| {
+            let of_loss = ["_dropped_total", "_lost_total", "_problems_total"];
+            !line.starts_with('#') && of_loss.iter().any(|name| line.contains(name))
+        };
+        let is_some = |line: &&str| !line.ends_with(" 0");
+        Ok(text.lines().filter(is_loss).filter(is_some).map(str::to_owned).collect())
     }
 
     /// Fails where a process has ended by itself.
@@ -119,8 +129,8 @@ impl Pipeline {
             .arg(name)
             .arg("--config")
             .arg(config)
+            .args(["--instance", &format!("{name}-{nth}")])
             .env("GANNET__ADMIN__LISTEN", admin.to_string())
-            .env("GANNET__PROCESS__INSTANCE", format!("{name}-{nth}"))
             .stdout(Stdio::from(file.try_clone()?))
             .stderr(Stdio::from(file))
             .spawn()?;

@@ -85,8 +85,10 @@ fn verdicts_tell_right_from_wrong() {
     assert!(passed(verdict::benign(&one, 2_000)));
     assert!(!passed(verdict::benign(&one, 2_001)));
     assert!(!passed(verdict::busy(&one, VICTIM)));
+    assert!(passed(verdict::ledger("l", 10, 10, 0)));
     assert!(passed(verdict::ledger("l", 10, 7, 3)));
-    assert!(!passed(verdict::ledger("l", 10, 7, 2)), "lost and not counted");
+    assert!(!passed(verdict::ledger("l", 10, 7, 0)), "lost and not counted");
+    assert!(!passed(verdict::ledger("l", 10, 10, 1)), "counted and not lost");
     assert!(!passed(verdict::ledger("l", 10, 11, 0)), "stored twice");
 }
 
