@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tests::crash::{Options, ProcessArgs, run_stage};
 
 #[derive(Parser)]
 struct Args {
@@ -32,6 +33,11 @@ enum Check {
         /// `host:port` of a broker to kill stages on.
         #[arg(long, env = "KAFKA_BOOTSTRAP")]
         kafka: Option<String>,
+        /// Leave the part in memory out.
+        #[arg(long)]
+        kills_only: bool,
+        #[arg(long, default_value_t = 0)]
+        kills: u32,
     },
     /// A real exporter on a capture, to an incident, on real Kafka.
     E2e {
@@ -44,14 +50,20 @@ enum Check {
         #[arg(long)]
         short: bool,
     },
+    /// A stage to be killed.
+    #[command(hide = true)]
+    StageProcess(ProcessArgs),
 }
 
 fn main() -> ExitCode {
     match Args::parse().check {
         Check::Cut { short, seed } => cut(tests::cut::CutOptions { short, seed }),
         Check::CutSpeed => speed(),
-        Check::Crash { short, kafka } => crash(&tests::crash::Options { short, kafka }),
         Check::E2e { pcap, seed, short } => e2e(&tests::e2e::E2eOptions { pcap, seed, short }),
+        Check::Crash { short, kafka, kills_only, kills } => {
+            crash(&Options { short, kafka, kills_only, kills })
+        }
+        Check::StageProcess(args) => done(run_stage(&args)),
     }
 }
 
@@ -74,7 +86,17 @@ fn speed() -> ExitCode {
     }
 }
 
-fn crash(options: &tests::crash::Options) -> ExitCode {
+fn done(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn crash(options: &Options) -> ExitCode {
     match tests::crash::run(options) {
         Ok(score) if score.failed == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,

@@ -34,15 +34,25 @@ struct Source {
 /// Writes `seconds` of input to every partition of `flows`.
 pub fn write(log: &dyn Log, prefix: &str, partitions: u32, seconds: i64) -> Result<()> {
     let mut producer = log.producer("ingest", "input")?;
+    let seconds = by_second(prefix, partitions, seconds)?;
+    seconds.iter().try_for_each(|records| send(producer.as_mut(), records))
+}
+
+/// The messages of each second, of all partitions.
+pub fn by_second(prefix: &str, partitions: u32, seconds: i64) -> Result<Vec<Vec<OutRecord>>> {
     let topic: Arc<str> = Arc::from(format!("{prefix}flows"));
-    let mut records = Vec::new();
-    for partition in 0..partitions {
-        let mut sources = [Source::new("one"), Source::new("two")];
-        for second in 0..seconds {
-            of_second(&mut sources, &topic, partition, (second, seconds), &mut records)?;
+    let mut sources: Vec<[Source; 2]> =
+        (0..partitions).map(|_| [Source::new("one"), Source::new("two")]).collect();
+    let mut all = Vec::new();
+    for second in 0..seconds {
+        let mut records = Vec::new();
+        for partition in 0..partitions {
+            let sources = &mut sources[partition as usize];
+            of_second(sources, &topic, partition, (second, seconds), &mut records)?;
         }
+        all.push(records);
     }
-    send(producer.as_mut(), &records)
+    Ok(all)
 }
 
 fn of_second(

@@ -60,6 +60,29 @@ impl Output {
         Ok(output)
     }
 
+    /// Topics without their prefix, and writers and names without the id that the log gave their
+    /// source: for two runs on one broker.
+    pub fn without_prefix(self, prefix: &str) -> Output {
+        let place = |(topic, partition, writer): Place| {
+            let topic = topic.strip_prefix(prefix).map(str::to_owned).unwrap_or(topic);
+            (topic, partition, without_id(&writer))
+        };
+        let message = |mut message: Message| {
+            for (name, value) in &mut message.headers {
+                if matches!(name.as_str(), "name" | "dlq-name") {
+                    *value = without_id(value);
+                }
+                *value = value.replace(prefix, "");
+            }
+            message
+        };
+        let sequences = self
+            .sequences
+            .into_iter()
+            .map(|(at, messages)| (place(at), messages.into_iter().map(message).collect()));
+        Output { sequences: sequences.collect(), ..self }
+    }
+
     /// The first difference to another output, if there is one.
     pub fn difference(&self, other: &Output) -> Option<String> {
         let places: BTreeSet<&Place> =
@@ -116,6 +139,15 @@ impl Message {
         let headers = self.headers.iter().filter(|(name, _)| told.contains(&name.as_str()));
         headers.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// `task/STAGE/ID/PARTITION...` with the id left out.
+fn without_id(name: &str) -> String {
+    let mut parts: Vec<&str> = name.split('/').collect();
+    if let Some(id) = parts.get_mut(2) {
+        *id = "-";
+    }
+    parts.join("/")
 }
 
 /// All committed records of a topic, partition by partition.

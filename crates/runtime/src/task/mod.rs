@@ -19,6 +19,7 @@ mod stamp;
 mod state;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod watermarks;
 mod writers;
 

@@ -20,6 +20,7 @@ use super::running::Running;
 use super::setup::{Setup, wait_for_name};
 use super::snapshot::Snapshots;
 use super::state::{Keep, Taken};
+use super::watch::Heard;
 use super::writers::Changes;
 use crate::shutdown::Shutdown;
 
@@ -81,7 +82,7 @@ pub(super) struct Loop<'a, S: Stage> {
     pub(super) setup: &'a Setup,
     pub(super) options: &'a LoopOptions,
     shutdown: &'a Shutdown,
-    tasks: Box<dyn Tasks>,
+    pub(super) tasks: Box<dyn Tasks>,
     pub(super) running: BTreeMap<TaskId, Running<S::Engine>>,
     /// Every assigned task, whether it is open or not.
     sides: BTreeMap<TaskId, Side>,
@@ -137,10 +138,13 @@ impl<S: Stage> Loop<'_, S> {
                     tracing::warn!(%error, "the log does not answer, trying again");
                     self.silences += 1;
                     self.options.clock.wait(OPEN_AGAIN, self.shutdown);
+                    // The log may have stopped a task of ours, and does not say which.
+                    self.open_all()?;
                 }
             }
             self.open_due()?;
             self.snapshot_due()?;
+            self.watch()?;
             if self.is_commit_due() {
                 self.commit()?;
             }
@@ -190,7 +194,7 @@ impl<S: Stage> Loop<'_, S> {
     }
 
     /// Opens an assigned task, or sees to it that it is tried again.
-    fn open(&mut self, task: &TaskId) -> Result<(), LoopError> {
+    pub(super) fn open(&mut self, task: &TaskId) -> Result<(), LoopError> {
         self.close(task);
         let Some(side) = self.sides.get_mut(task) else {
             return Ok(());
@@ -200,10 +204,13 @@ impl<S: Stage> Loop<'_, S> {
         let opened = opener.open(self.tasks.as_mut(), task, &side.skipped, &mut self.tally);
         match opened {
             Ok(opened) => {
+                tracing::debug!(topic = %task.topic, partition = task.partition, from = opened.from,
+                    committed = opened.running.committed, "a task is ours");
                 (side.open_at, side.attempts) = (None, 0);
                 self.report.restores += 1;
                 let mut running = opened.running;
                 running.snapshot_at = self.first_snapshot(task);
+                running.heard = Heard::now(self.options.clock.now());
                 if let Some((from, to)) = opened.lost {
                     self.lost(&mut running, from, to);
                 }
@@ -225,6 +232,11 @@ impl<S: Stage> Loop<'_, S> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn open_all(&mut self) -> Result<(), LoopError> {
+        let tasks: Vec<TaskId> = self.sides.keys().cloned().collect();
+        tasks.iter().try_for_each(|task| self.open(task))
     }
 
     fn open_due(&mut self) -> Result<(), LoopError> {
@@ -267,6 +279,7 @@ impl<S: Stage> Loop<'_, S> {
         if record.offset < running.state.next {
             return Ok(());
         }
+        running.heard = Heard::now(self.options.clock.now());
         let keep = running.keep(record.offset);
         running.remember(record);
         let taken = running.state.take(record, keep);
@@ -430,8 +443,7 @@ impl<S: Stage> Loop<'_, S> {
             self.options.clock.wait(backoff.min(BACKOFF_MAX), self.shutdown);
         }
         self.failures += 1;
-        let tasks: Vec<TaskId> = self.sides.keys().cloned().collect();
-        tasks.iter().try_for_each(|task| self.open(task))
+        self.open_all()
     }
 }
 

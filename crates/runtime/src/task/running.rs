@@ -9,6 +9,7 @@ use super::metadata::{Metadata, Pointer, Small};
 use super::snapshot::Catalog;
 use super::stamp::Made;
 use super::state::{Keep, TaskState};
+use super::watch::Heard;
 
 /// See the module.
 pub struct Running<E> {
@@ -28,6 +29,7 @@ pub struct Running<E> {
     pub catalog: Catalog,
     pub snapshot_at: Duration,
     pub bytes_since_snapshot: u64,
+    pub heard: Heard,
 }
 
 /// Snapshots that a commit points to: the last, and one to fall back to.
@@ -51,6 +53,7 @@ impl<E: Engine> Running<E> {
             catalog: Catalog::new(),
             snapshot_at: Duration::ZERO,
             bytes_since_snapshot: 0,
+            heard: Heard::default(),
         }
     }
 

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bus::log::TopicInfo;
 use bus::{Admin, Log, Writer};
 
 use super::engine::{Stage, WriterPolicy};
+use super::open::is_crash;
 use super::options::{LoopError, LoopOptions};
 use super::stamp::{DEAD, LATE, Stamper};
 use super::writers::{Waiting, Writers};
@@ -124,19 +126,26 @@ pub fn wait_for_name<S: Stage>(
     options: &LoopOptions,
     shutdown: &Shutdown,
 ) -> Result<(), LoopError> {
-    let taken = || -> Result<bool, LoopError> {
-        Ok(log.admin().members(stage.name())?.contains(&options.instance))
-    };
     let started = options.clock.now();
-    while taken()? {
+    loop {
         let waited = options.clock.now().saturating_sub(started);
-        if waited > options.session {
-            return Err(LoopError::NameTaken(options.instance.clone()));
+        match log.admin().members(stage.name()) {
+            Ok(members) if !members.contains(&options.instance) => return Ok(()),
+            Ok(_) if waited > options.session => {
+                return Err(LoopError::NameTaken(options.instance.clone()));
+            }
+            // A coordinator that just started says nothing for a while.
+            Err(error) if is_crash(&error) || waited > options.session + ANSWER => {
+                return Err(error.into());
+            }
+            Ok(_) | Err(_) => {}
         }
         if shutdown.requested() {
             return Ok(());
         }
         options.clock.wait(options.session / 20, shutdown);
     }
-    Ok(())
 }
+
+/// How long the group's coordinator may take to answer at all, beyond a session.
+const ANSWER: Duration = Duration::from_secs(30);

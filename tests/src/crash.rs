@@ -3,15 +3,18 @@
 
 mod idle;
 mod input;
+mod kills;
 mod memory;
 mod mutant;
 mod output;
+mod process;
 mod toys;
 
 use std::time::Instant;
 
 use anyhow::Result;
 use mutant::Mutation;
+pub use process::{ProcessArgs, run_stage};
 
 /// What to run.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,10 @@ pub struct Options {
     pub short: bool,
     /// The broker of part B; without it that part is skipped.
     pub kafka: Option<String>,
+    /// Only part B.
+    pub kills_only: bool,
+    /// How many kills; 0: sixty, or six in the short form.
+    pub kills: u32,
 }
 
 /// Crash points that part A must have at least (issue 3).
@@ -47,16 +54,23 @@ impl Score {
     }
 }
 
-/// Runs both parts and prints what they found.
-pub fn run(options: &Options) -> Result<Score> {
-    // The toys panic on purpose, thousands of times.
+/// The toys panic on purpose, thousands of times.
+fn be_quiet_about_toys() {
     std::panic::set_hook(Box::new(|panic| {
         if !panic.to_string().contains(toys::DISLIKES) {
             eprintln!("{panic}");
         }
     }));
+}
+
+/// Runs both parts and prints what they found.
+pub fn run(options: &Options) -> Result<Score> {
+    be_quiet_about_toys();
     let mut score = Score::default();
-    memory_part(options, &mut score)?;
+    if !options.kills_only {
+        memory_part(options, &mut score)?;
+    }
+    kills_part(options, &mut score)?;
     println!("{} passed, {} failed, {} skipped", score.passed, score.failed, score.skipped);
     Ok(score)
 }
@@ -85,5 +99,40 @@ fn memory_part(options: &Options, score: &mut Score) -> Result<()> {
         let first: String = first.chars().take(160).collect();
         score.check(&format!("mutation {mutation:?} is seen"), !found.failures.is_empty(), &first);
     }
+    Ok(())
+}
+
+/// Kills that must hit an open transaction (issue 3), of sixty.
+const HITS_MIN: u32 = 20;
+/// A cycle with the short timeouts, on an idle machine (issue 3).
+const CYCLE_MAX_S: f64 = 15.0;
+
+fn kills_part(options: &Options, score: &mut Score) -> Result<()> {
+    let Some(bootstrap) = &options.kafka else {
+        println!("kills on a real broker: skipped, there is none (set KAFKA_BOOTSTRAP)");
+        score.skipped += 1;
+        return Ok(());
+    };
+    let kills = match (options.kills, options.short) {
+        (0, true) => 6,
+        (0, false) => 60,
+        (kills, _) => kills,
+    };
+    let shipped = kills / 10 * u32::from(!options.short);
+    println!("{kills} kills on a real broker, {shipped} of them with the shipped timeouts");
+    let found = kills::run(bootstrap, kills::Plan { kills, shipped, seed: 3 })?;
+    if let Some(difference) = &found.difference {
+        println!("    {difference}");
+    }
+    let kills::Found { in_transaction, lost, doubled, messages, .. } = found;
+    let detail = format!("lost {lost}, doubled {doubled} of {messages} outputs");
+    score.check("nothing lost, nothing doubled", lost + doubled == 0, &detail);
+    score.check("output as undisturbed", found.difference.is_none(), &detail);
+    let wanted = HITS_MIN * kills / 60;
+    let detail = format!("{in_transaction} of {kills} kills, at least {wanted} wanted");
+    score.check("open transactions hit", in_transaction >= wanted, &detail);
+    let (short, long) = (found.slowest.as_secs_f64(), found.slowest_shipped.as_secs_f64());
+    let detail = format!("{short:.1} s (shipped timeouts: {long:.1} s)");
+    score.check("the slowest cycle", short <= CYCLE_MAX_S, &detail);
     Ok(())
 }
