@@ -100,7 +100,9 @@ impl Pipeline {
         let args = args(bootstrap, prefix, "setup", "setup", SHORT);
         let log = Arc::new(KafkaLog::open(&config(&args))?);
         for topic in input::TOPICS {
-            let (name, settings) = (format!("{prefix}{topic}"), BTreeMap::new());
+            // The input's time is long past, and a broker deletes by it.
+            let settings = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
+            let name = format!("{prefix}{topic}");
             let spec = TopicSpec { name, partitions: PARTITIONS, replication: 1, settings };
             log.admin().create(&spec)?;
         }
@@ -303,7 +305,7 @@ impl Stage {
         std::thread::sleep(delay);
     }
 
-    /// Whether the last that was heard is the beginning of a commit: its process is dead or stopped.
+    /// Whether the last mark was the beginning of a commit: its process is gone or stopped.
     fn was_committing(&mut self) -> bool {
         while let Ok(mark) = self.marks.recv_timeout(Duration::from_millis(50)) {
             self.committing = mark == 'B';
