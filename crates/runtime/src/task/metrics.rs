@@ -28,7 +28,7 @@ pub const RESTORES: &str = "gannet_task_restores_total";
 pub const RESTORES_INCOMPLETE: &str = "gannet_task_restores_incomplete_total";
 /// Attempts to take a task over that failed and are made again.
 pub const OPENS_FAILED: &str = "gannet_task_opens_failed_total";
-/// Tasks taken over anew because nothing of their growing input arrived.
+/// Tasks taken over anew because nothing of their input arrived.
 pub const STALLS: &str = "gannet_task_stalls_total";
 /// Offsets of input that retention took before they were read.
 pub const LOST: &str = "gannet_task_lost_offsets_total";

@@ -85,7 +85,7 @@ pub(super) struct Loop<'a, S: Stage> {
     pub(super) tasks: Box<dyn Tasks>,
     pub(super) running: BTreeMap<TaskId, Running<S::Engine>>,
     /// Every assigned task, whether it is open or not.
-    sides: BTreeMap<TaskId, Side>,
+    pub(super) sides: BTreeMap<TaskId, Side>,
     pub(super) snapshots: Option<Snapshots>,
     /// When the first message after the last commit was taken.
     dirty_since: Option<Duration>,
@@ -99,7 +99,9 @@ pub(super) struct Loop<'a, S: Stage> {
 
 /// What of a task outlives its state.
 #[derive(Default)]
-struct Side {
+pub(super) struct Side {
+    /// The end of its input when it was last found silent before it.
+    pub(super) stalled_at: Option<i64>,
     breaker: Breaker,
     skipped: BTreeMap<i64, String>,
     /// When to try to open it, if it is not.

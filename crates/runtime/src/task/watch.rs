@@ -1,5 +1,5 @@
 //! A watch over deliveries: a client library can stop fetching one partition after an error and say
-//! nothing. A task whose input grows while nothing of it arrives is taken over anew.
+//! nothing. A task that has input to read while nothing of it arrives is taken over anew.
 
 use std::time::Duration;
 
@@ -14,18 +14,17 @@ use super::run::Loop;
 /// Between two looks at a silent task. Heartbeats come once a second, so silence this long is rare.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// What was last heard of a task, and the end of its input at the last look.
+/// When a task was last heard of.
 #[derive(Debug, Default)]
 pub struct Heard {
     at: Duration,
-    end: Option<i64>,
 }
 
 // === impl Heard ===
 
 impl Heard {
     pub fn now(at: Duration) -> Heard {
-        Heard { at, end: None }
+        Heard { at }
     }
 }
 
@@ -48,13 +47,23 @@ impl<S: Stage> Loop<'_, S> {
         let Some(running) = self.running.get_mut(task) else {
             return Ok(());
         };
-        let before = std::mem::replace(&mut running.heard, Heard { at: now, end });
-        if before.end.is_none_or(|before| end.is_none_or(|end| end <= before)) {
+        running.heard.at = now;
+        // The last offset may be a transaction's marker, which is never delivered.
+        let waiting = end.filter(|end| *end > running.state.next + 1);
+        if waiting.is_none() {
             return Ok(());
         }
+        let Some(side) = self.sides.get_mut(task) else {
+            return Ok(());
+        };
+        // Once for each end: what lies before it may be aborted, and then nothing can come.
+        if side.stalled_at == waiting {
+            return Ok(());
+        }
+        side.stalled_at = waiting;
         self.tally.add(metrics::STALLS, "topic", &task.topic, 1);
         tracing::warn!(topic = %task.topic, partition = task.partition, next = running.state.next,
-            end, "input grows and nothing of it arrives: taking the task over anew");
+            end, "there is input and nothing of it arrives: taking the task over anew");
         self.open(task)
     }
 }
