@@ -1,0 +1,84 @@
+//! Rules without a window: each row that matches is an anomaly at once, said by rollup.
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use model::rows::{Anomaly, AnomalyKind, Entity};
+use model::schema::hex16;
+use sql::{RowFilter, SqlError};
+
+use super::key::KeyColumns;
+use super::reading::times;
+use crate::models::ModelKind;
+use crate::rules::Compiled;
+
+/// The anomalies in a batch with all columns of the rule's source. `not_before_ms` is the watermark
+/// that was sent: nothing older may follow it.
+pub fn anomalies(
+    rule: &Compiled,
+    filter: &RowFilter,
+    key: &[String],
+    batch: &RecordBatch,
+    not_before_ms: i64,
+) -> Result<Vec<Anomaly>, SqlError> {
+    let matches = filter.matches(batch)?;
+    let (received, _) = times(batch, super::reading::RECEIVED);
+    let columns = key
+        .iter()
+        .filter_map(|name| batch.column_by_name(name).map(|column| (name.as_str(), column)));
+    let key = KeyColumns::new(columns);
+    let rows = (0..batch.num_rows()).filter(|&row| matches.value(row));
+    let one = |row: usize| {
+        let (key_text, at_ms) = (key.text(row), received[row]);
+        let domain = text(batch, "domain", row).unwrap_or_default();
+        let entity = rule.entity.as_ref().and_then(|entity| {
+            let name = text(batch, &entity.column, row)?;
+            Some(Entity { kind: entity.kind.clone(), name })
+        });
+        Anomaly {
+            id: id(&rule.fingerprint, &domain, &key_text, ModelKind::Row, at_ms),
+            domain,
+            time_ms: at_ms.max(not_before_ms),
+            rule: rule.name.clone(),
+            key: key_text,
+            kind: AnomalyKind::Open,
+            model: ModelKind::Row.as_str().to_owned(),
+            entity,
+            value_name: "row".to_owned(),
+            value: None,
+            expected: None,
+            lower: None,
+            upper: None,
+            score: None,
+            why: why(rule, batch, row),
+            window_start_ms: at_ms,
+            contributors: Vec::new(),
+        }
+    };
+    Ok(rows.map(one).collect())
+}
+
+/// From content only: the same anomaly has the same id after a crash and in a replay.
+pub fn id(fingerprint: &str, domain: &str, key: &str, model: ModelKind, opened_ms: i64) -> String {
+    let parts = [fingerprint, domain, key, model.as_str(), &opened_ms.to_string()];
+    hex16(parts.join("\u{1f}").as_bytes())
+}
+
+fn text(batch: &RecordBatch, name: &str, row: usize) -> Option<String> {
+    let column = batch.column_by_name(name)?;
+    column.is_valid(row).then(|| super::key::value_text(column.as_ref(), row))
+}
+
+/// What the device itself said, where it said something.
+fn why(rule: &Compiled, batch: &RecordBatch, row: usize) -> String {
+    let said = batch.column_by_name("text").and_then(|column| {
+        let column = column.as_string_opt::<i32>()?;
+        column.is_valid(row).then(|| column.value(row))
+    });
+    let name = &rule.name;
+    if let Some(said) = said {
+        let short: String = said.chars().take(400).collect();
+        return format!("{name}: {short}");
+    }
+    let parts = ["kind", "state", "device", "entity"];
+    let parts: Vec<String> = parts.iter().filter_map(|part| text(batch, part, row)).collect();
+    format!("{name}: {}", parts.join(" "))
+}

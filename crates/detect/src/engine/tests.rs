@@ -1,0 +1,8 @@
+//! Both engines in process, over messages framed as on the log.
+
+mod equality;
+mod flood;
+mod late;
+mod rig;
+mod rows;
+mod silent;
