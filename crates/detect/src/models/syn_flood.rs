@@ -269,8 +269,8 @@ impl Model for SynFlood {
         });
         let usual = finding.verdict.expected / self.window_s;
         format!(
-            "SYN flood: {} packets/s with SYN and no ACK from about {} sources, usually {}/s; {:.0} \
-             % of its TCP traffic opens no connection",
+            "SYN flood: {} packets/s with SYN and no ACK from about {} sources, usually {}/s; \
+             {:.0} % of its TCP traffic opens no connection",
             figure(point.rate),
             figure(point.sources.round()),
             figure(usual),
