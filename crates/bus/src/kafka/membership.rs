@@ -35,7 +35,7 @@ impl Membership {
     }
 
     /// Takes the partitions at their ends and paused: a fetch from the end is never out of range,
-    /// and `start` seeks to where the task really goes on.
+    /// and `start` takes them up anew where the task really goes on.
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
         let taken = list
             .set_all_offsets(Offset::End)

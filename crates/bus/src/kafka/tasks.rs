@@ -154,30 +154,20 @@ impl KafkaTasks {
         }
     }
 
-    fn seek(&self, task: &TaskId, offset: i64) -> Result<(), LogError> {
+    fn take_up(&self, task: &TaskId, offset: i64) -> Result<(), LogError> {
         let failed = |reason: String| LogError::Call {
             call: "start",
             reason: format!("{}/{}: {reason}", task.topic, task.partition),
         };
         let list = || convert::one(&task.topic, task.partition, Offset::Offset(offset));
-        let wanted = list().map_err(failed)?;
-        let limit = self.timeouts.commit();
-        let sought = self.consumer().seek_partitions(wanted, limit);
-        let refused = match &sought {
-            Ok(list) => list.elements().iter().find_map(|element| element.error().err()),
-            Err(error) => Some(error.clone()),
-        };
-        if let Some(error) = refused {
-            // After an offset out of range the client fetches a partition no more, and cannot seek
-            // in it: take it anew.
-            tracing::debug!(%error, topic = %task.topic, task.partition, "assigning to seek");
-            let anew = list().map_err(failed)?;
-            let consumer = self.consumer();
-            let taken = consumer
-                .incremental_unassign(&anew)
-                .and_then(|()| consumer.incremental_assign(&anew));
-            taken.map_err(|e| failed(e.to_string()))?;
-        }
+        let anew = list().map_err(failed)?;
+        let consumer = self.consumer();
+        // Taken anew at the offset, never sought: a seek races with the look-up of the place that
+        // the partition was assigned at, and the client refuses one after an offset out of range.
+        let taken = consumer
+            .incremental_unassign(&anew)
+            .and_then(|()| consumer.incremental_assign(&anew));
+        taken.map_err(|e| failed(e.to_string()))?;
         self.consumer().resume(&list().map_err(failed)?).map_err(|e| failed(e.to_string()))
     }
 }
@@ -232,7 +222,7 @@ impl Tasks for KafkaTasks {
         if !(start..=end).contains(&offset) {
             return Err(out_of_range(task, offset, start, end));
         }
-        self.seek(task, offset)?;
+        self.take_up(task, offset)?;
         self.owned.insert(task.clone(), State::Running(offset));
         Ok(())
     }
