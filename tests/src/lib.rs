@@ -7,3 +7,4 @@ pub mod cut;
 pub mod e2e;
 #[cfg(test)]
 mod incidents;
+pub mod process;

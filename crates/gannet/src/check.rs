@@ -1,0 +1,63 @@
+//! `gannet check`: the configuration, then each rule planned alone, so that all that is wrong is
+//! told at once and at its place in the file.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use detect::{DetectConfig, RuleError};
+use runtime::config::{ConfigError, Diagnostic, Loaded};
+
+use crate::config::{self, Config};
+
+pub fn run(path: &Path, dump: bool, out: &mut dyn Write) -> Result<()> {
+    let loaded = config::load(path)?;
+    rules(&loaded)?;
+    match dump {
+        true => write!(out, "{}", loaded.dump()?)?,
+        false => {
+            let count = loaded.value.detect.rules.len();
+            writeln!(out, "{} is valid, its {count} rules can be run", path.display())?;
+        }
+    }
+    Ok(())
+}
+
+/// Plans every rule; the errors of all of them.
+pub fn rules(loaded: &Loaded<Config>) -> Result<(), ConfigError> {
+    let detect = &loaded.value.detect;
+    let mut diagnostics = Vec::new();
+    for (index, rule) in detect.rules.iter().enumerate() {
+        let alone = DetectConfig { rules: vec![rule.clone()], ..detect.clone() };
+        if let Err(detect::ConfigError::Rule(error)) = alone.load() {
+            diagnostics.push(diagnostic(loaded, index, &error));
+        }
+    }
+    // What is wrong only between rules: a name twice, too many.
+    if diagnostics.is_empty()
+        && let Err(detect::ConfigError::Rule(error)) = detect.load()
+    {
+        let named = |name: &String| detect.rules.iter().rposition(|rule| rule.name == *name);
+        let index = error.rule.as_ref().and_then(named).unwrap_or_default();
+        diagnostics.push(diagnostic(loaded, index, &error));
+    }
+    if diagnostics.is_empty() { Ok(()) } else { Err(ConfigError { diagnostics }) }
+}
+
+fn diagnostic(loaded: &Loaded<Config>, index: usize, error: &RuleError) -> Diagnostic {
+    let rule = &loaded.value.detect.rules[index];
+    let path = format!("detect.rules[{index}]");
+    let message = format!("rule {}: {}", rule.name, error.message);
+    let place = match &error.place {
+        None => loaded.place_of(&format!("{path}.name")),
+        Some(place) => {
+            let text = match (&rule.sql, &rule.when) {
+                (Some(_), _) => "sql",
+                (None, Some(_)) => "when",
+                (None, None) => "condition",
+            };
+            loaded.place_within(&format!("{path}.{text}"), place.line, place.column, 1)
+        }
+    };
+    Diagnostic::new(message).at(place)
+}

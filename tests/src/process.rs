@@ -1,0 +1,147 @@
+//! The binary as a process: it starts, becomes ready, takes a flow, drains on SIGTERM, resumes, and
+//! says what is wrong with a port. On the embedded log on disk, which one process has at a time, so
+//! the flow is looked at between two runs.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// For a start with an empty log, on a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// The shipped drain, and what ends around it.
+const STOP_WITHIN: Duration = Duration::from_secs(25);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The binary beside this test's own: `cargo xtask test` builds both.
+pub fn binary() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let release = test.parent().and_then(Path::parent).context("no target folder")?;
+    let binary = release.join("gannet");
+    ensure!(binary.exists(), "{} is not built: cargo build --release", binary.display());
+    Ok(binary)
+}
+
+/// A process of `gannet all` in a folder of its own; killed when it goes out of scope.
+pub struct Gannet {
+    child: Child,
+    admin: SocketAddr,
+    log: PathBuf,
+}
+
+// === impl Gannet ===
+
+impl Gannet {
+    pub fn start(folder: &Path, config: &Path, admin: SocketAddr) -> Result<Gannet> {
+        let log = folder.join("output");
+        let output = fs::File::create(&log)?;
+        let mut command = Command::new(binary()?);
+        command.args(["all", "--config"]).arg(config).current_dir(folder);
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        Ok(Gannet { child: command.spawn()?, admin, log })
+    }
+
+    pub fn wait_until_ready(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("ended with {status} before it was ready:\n{}", self.output());
+            }
+            let answer = get(self.admin, "/-/ready");
+            if answer.as_ref().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < READY_WITHIN, "not ready: {answer:?}\n{}", self.output());
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Waits until a metric (the sum over its labels) has at least a value.
+    pub fn wait_for_metric(&self, name: &str, least: f64) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let page = get(self.admin, "/metrics")?;
+            let samples = page.lines().filter(|line| line.starts_with(name));
+            let value: f64 =
+                samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
+            if value >= least {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < READY_WITHIN, "{name} is {value}\n{}", self.output());
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// SIGTERM; the exit code.
+    pub fn stop(mut self) -> Result<i32> {
+        let id = self.child.id().to_string();
+        ensure!(Command::new("kill").args(["-TERM", &id]).status()?.success(), "kill failed");
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return status.code().with_context(|| format!("{status}:\n{}", self.output()));
+            }
+            ensure!(begun.elapsed() < STOP_WITHIN, "still running:\n{}", self.output());
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn output(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Gannet {
+    fn drop(&mut self) {
+        // Already ended where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn get(address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// A command of the binary, to its end.
+pub fn gannet(folder: &Path, args: &[&str]) -> Result<Output> {
+    Ok(Command::new(binary()?).args(args).current_dir(folder).output()?)
+}
+
+/// One NetFlow v5 datagram with one record (Cisco NetFlow Export Datagram Format, tables B-3, B-4).
+pub fn v5_datagram(sequence: u32, seconds: u32) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(72);
+    let mut put = |part: &[u8]| bytes.extend_from_slice(part);
+    put(&5_u16.to_be_bytes());
+    put(&1_u16.to_be_bytes());
+    put(&60_000_u32.to_be_bytes()); // uptime, ms
+    put(&seconds.to_be_bytes());
+    put(&0_u32.to_be_bytes());
+    put(&sequence.to_be_bytes());
+    put(&[0, 0, 0, 0]); // engine, no sampling
+    put(&[192, 0, 2, 1]); // source
+    put(&[198, 51, 100, 7]); // destination
+    put(&[0, 0, 0, 0]); // next hop
+    put(&1_u16.to_be_bytes());
+    put(&2_u16.to_be_bytes());
+    put(&10_u32.to_be_bytes()); // packets
+    put(&4_200_u32.to_be_bytes()); // octets
+    put(&50_000_u32.to_be_bytes()); // first, uptime
+    put(&59_000_u32.to_be_bytes()); // last
+    put(&40_000_u16.to_be_bytes());
+    put(&443_u16.to_be_bytes());
+    put(&[0, 0x18, 6, 0]); // pad, flags, TCP, ToS
+    put(&[0; 8]); // AS numbers, masks, pad
+    bytes
+}
+
+#[cfg(test)]
+mod tests;
