@@ -1,4 +1,5 @@
-//! `gannet config activate`: makes this configuration the active one of each stage where it differs.
+//! `gannet config activate`: makes this configuration the active one of each stage where it
+//! differs.
 
 use std::io::Write;
 

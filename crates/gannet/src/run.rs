@@ -21,7 +21,7 @@ use crate::config::{Config, Stage};
 use crate::stages::Prepared;
 
 pub fn run(loaded: Loaded<Config>, stages: &[Stage]) -> Result<()> {
-    run_with(loaded, stages, &Shutdown::new(), |_, _| Vec::new())
+    run_with(loaded, stages, &Shutdown::new(), |_, _| Ok(Vec::new()))
 }
 
 /// `more` gives further threads (the demo's network and story), once the log is there and the
@@ -30,7 +30,7 @@ pub fn run_with(
     loaded: Loaded<Config>,
     stages: &[Stage],
     shutdown: &Shutdown,
-    more: impl FnOnce(&Arc<dyn Log>, &[String]) -> Vec<StageThread>,
+    more: impl FnOnce(&Arc<dyn Log>, &[String]) -> Result<Vec<StageThread>>,
 ) -> Result<()> {
     let names = stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(",");
     let telemetry = Telemetry::start(&loaded.value.telemetry, &names)?;
@@ -57,7 +57,7 @@ pub fn run_with(
     config_ready.met();
 
     let mut threads = prepared.threads(&config, &log, stages)?;
-    threads.extend(more(&log, &addresses));
+    threads.extend(more(&log, &addresses)?);
     let (flows, engine) = (addresses.join(" "), config.bus.engine);
     tracing::info!(stages = names, instance, admin = pages, flows, ?engine, "running");
     process::run(threads, &config.process, shutdown)?;

@@ -22,6 +22,6 @@ pub use exporter::{Datagram, Exporter, Identity};
 pub use flow::Flow;
 pub use impair::{Impair, Impaired, Pick};
 pub use options::{Options, SimError};
-pub use scenario::{Curve, Kind, Params, Scenario};
+pub use scenario::{Curve, Datagrams, Kind, Params, Scenario};
 pub use service::{Pace, Sent, send};
 pub use truth::{Ledger, Truth};

@@ -159,6 +159,10 @@ impl Scenario {
         self.seed
     }
 
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
     pub fn identities(&self) -> Vec<Identity> {
         (0..self.params.exporters.clamp(1, 65_000)).map(|index| self.identity(index)).collect()
     }

@@ -82,8 +82,8 @@ fn a_broken_configuration_ends_with_code_2_and_a_caret() -> Result<()> {
     let output = gannet(folder.path(), &["all", "--config", "bad.yaml"])?;
     let said = String::from_utf8(output.stderr)?;
     assert_eq!(output.status.code(), Some(2), "{said}");
-    let wanted = "error: unknown key `lisen`\n --> bad.yaml:2:3\n  |\n2 |   lisen: 127.0.0.1:1\n  |   \
-                  ^^^^^\n  = help: did you mean `listen`?\n";
+    let wanted = "error: unknown key `lisen`\n --> bad.yaml:2:3\n  |\n2 |   lisen: 127.0.0.1:1\n  \
+                  |   ^^^^^\n  = help: did you mean `listen`?\n";
     assert_eq!(said, wanted);
     Ok(())
 }
