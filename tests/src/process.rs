@@ -103,12 +103,21 @@ impl Drop for Gannet {
     }
 }
 
+/// The answer of a page, its head included, whatever its status.
 pub fn get(address: SocketAddr, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+/// The body of a page; an error where its status is not 200.
+pub fn page(address: SocketAddr, path: &str) -> Result<String> {
+    let answer = get(address, path)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no end of the headers")?;
+    ensure!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
+    Ok(body.to_owned())
 }
 
 /// A command of the binary, to its end.

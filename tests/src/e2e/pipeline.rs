@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
+use crate::process::page;
+
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
@@ -69,8 +71,7 @@ impl Pipeline {
     /// Everything that ingest says it dropped or lost itself, by its metrics.
     pub fn ingest_losses(&self) -> Result<Vec<String>> {
         let process = self.processes.iter().find(|p| p.name == "ingest").context("no ingest")?;
-        let url = format!("http://{}/metrics", process.admin);
-        let text = reqwest::blocking::get(url)?.error_for_status()?.text()?;
+        let text = page(process.admin, "/metrics")?;
         let is_loss = |line: &&str| {
             let of_loss = ["_dropped_total", "_lost_total", "_problems_total"];
             !line.starts_with('#') && of_loss.iter().any(|name| line.contains(name))
@@ -141,8 +142,7 @@ impl Pipeline {
     fn wait_until_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
         for at in 0..self.processes.len() {
-            let url = format!("http://{}/-/ready", self.processes[at].admin);
-            while !reqwest::blocking::get(&url).is_ok_and(|r| r.status().is_success()) {
+            while page(self.processes[at].admin, "/-/ready").is_err() {
                 self.check()?;
                 let process = &self.processes[at];
                 ensure!(
