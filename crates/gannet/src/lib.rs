@@ -9,6 +9,7 @@ pub mod decode;
 pub mod demo;
 pub mod failure;
 pub mod listen;
+pub mod network;
 pub mod run;
 pub mod stages;
 pub mod tail;

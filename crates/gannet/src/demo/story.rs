@@ -15,7 +15,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub fn opening(scenario: &sim::Scenario, calm_s: u64) {
     let params = scenario.params();
     println!(
-        "A simulated network: {} exporters speak NetFlow v9 and IPFIX on loopback, about {} flows/s.",
+        "A simulated network: {} exporters, NetFlow v9 and IPFIX on loopback, about {} flows/s.",
         params.exporters, params.flows_per_s
     );
     println!("A SYN flood on one of its hosts begins {calm_s} s into the live traffic.");
