@@ -64,8 +64,8 @@ pub fn run(args: SimArgs) -> Result<()> {
     }
 }
 
-/// Feeds what the network sent before `until_ms` through ingest's engine, in simulated receive time;
-/// gives back the rest of the stream. Ends early where it is told to.
+/// Feeds what the network sent before `until_ms` through ingest's engine, in simulated receive
+/// time; gives back the rest of the stream. Ends early where it is told to.
 pub fn feed(
     config: &Config,
     log: &dyn Log,
