@@ -61,7 +61,6 @@ struct Variant {
 /// What a variant sent.
 struct Export {
     episode: Episode,
-    from: Ipv4Addr,
     exported: Exported,
     relayed: u64,
 }
@@ -92,6 +91,9 @@ pub fn run(options: &E2eOptions) -> Result<Report> {
     });
     let (mut report, exports) = report?;
     report.checks.extend(ledger(&pipeline, &exports, &sent?)?);
+    if report.failed() > 0 {
+        eprintln!("{}", pipeline.tails());
+    }
     let killed = pipeline.stop();
     let drained = match killed.as_slice() {
         [] => Outcome::Passed("every process drained on SIGTERM".to_owned()),
@@ -195,13 +197,14 @@ fn one(
     let episode = Episode {
         name: format!("softflowd {}, victim {victim}, rate x {}", variant.dialect, variant.rate),
         victim,
+        exporter: from,
         is_syn_flood: summary.is_syn_flood,
         begun_ms: now_ms()?,
     };
     let over = Duration::from_secs_f64(summary.seconds / variant.rate);
     softflowd::replay(&datagrams, from, pipeline.ingest, over)?;
     pipeline.check()?;
-    Ok(Export { episode, from, exported, relayed })
+    Ok(Export { episode, exported, relayed })
 }
 
 /// What was sent, against what stands on the topic and what ingest says it lost.
@@ -210,7 +213,8 @@ fn ledger(pipeline: &Pipeline, exports: &[Export], sent: &Sent) -> Result<Vec<Ch
     let mut want: Vec<(String, Ipv4Addr, u64)> = exports
         .iter()
         .map(|export| {
-            (format!("softflowd at {}", export.from), export.from, export.exported.records)
+            let from = export.episode.exporter;
+            (format!("softflowd at {from}"), from, export.exported.records)
         })
         .collect();
     let simulated = sent.exporters.iter();

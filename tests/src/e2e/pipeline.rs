@@ -36,7 +36,8 @@ impl Pipeline {
         let dir = tempfile::tempdir()?;
         let bus = bus::BusConfig {
             engine: bus::config::Engine::Kafka,
-            prefix: format!("e2e-{}.", std::process::id()),
+            // In a container process ids come again, and a broker may outlive its runs.
+            prefix: format!("e2e-{}-{}.", super::now_ms()?, std::process::id()),
             kafka: bus::config::KafkaConfig {
                 bootstrap: bootstrap.to_owned(),
                 ..bus::config::KafkaConfig::default()
@@ -78,6 +79,12 @@ impl Pipeline {
         };
         let is_some = |line: &&str| !line.ends_with(" 0");
         Ok(text.lines().filter(is_loss).filter(is_some).map(str::to_owned).collect())
+    }
+
+    /// The last lines of every process's log.
+    pub fn tails(&self) -> String {
+        let tail = |process: &Process| format!("{}:\n{}\n", process.name, process.tail());
+        self.processes.iter().map(tail).collect()
     }
 
     /// Fails where a process has ended by itself.

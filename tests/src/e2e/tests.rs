@@ -10,6 +10,7 @@ use super::verdict::{self, Episode, Outcome, Report};
 
 const VICTIM: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 10);
 const OTHER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
+const EXPORTER: Ipv4Addr = Ipv4Addr::new(127, 90, 0, 1);
 
 #[test]
 fn a_capture_is_written_rewritten_and_read_back() {
@@ -64,7 +65,13 @@ fn incident(id: &str, host: Ipv4Addr, model: &str, opened_ms: i64) -> Incident {
 }
 
 fn flood(is_syn_flood: bool) -> Episode {
-    Episode { name: "e".into(), victim: VICTIM, is_syn_flood, begun_ms: 1_000 }
+    Episode {
+        name: "e".into(),
+        victim: VICTIM,
+        exporter: EXPORTER,
+        is_syn_flood,
+        begun_ms: 1_000,
+    }
 }
 
 #[test]
@@ -82,6 +89,11 @@ fn verdicts_tell_right_from_wrong() {
     assert!(!passed(verdict::episode(&one, &flood(false))));
     assert!(passed(verdict::others(&one, &[flood(true)])));
     assert!(!passed(verdict::others(&other, &[flood(true)])));
+    let silent = |from| [incident("1", from, "silence", 2_000)];
+    assert!(passed(verdict::others(&silent(EXPORTER), &[flood(true)])), "it has sent all");
+    assert!(!passed(verdict::others(&silent(OTHER), &[flood(true)])), "that one still sends");
+    let level = [incident("1", EXPORTER, "level", 2_000)];
+    assert!(!passed(verdict::others(&level, &[flood(true)])));
     assert!(passed(verdict::benign(&one, 2_000)));
     assert!(!passed(verdict::benign(&one, 2_001)));
     assert!(!passed(verdict::busy(&one, VICTIM)));
