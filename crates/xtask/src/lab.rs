@@ -29,6 +29,10 @@ pub fn check(name: &str) -> Result<&'static Check> {
 /// Builds `lab` and runs one of its checks on this terminal.
 pub fn run(name: &str, args: &[String]) -> Result<()> {
     let check = check(name)?;
+    if name == "e2e" {
+        // It starts the product, which is beside `lab` in the target folder.
+        build("gannet")?;
+    }
     let mut cargo = Command::new("cargo");
     cargo.current_dir(workspace::root());
     cargo.args(["run", "--release", "-p", "tests", "--bin", "lab", "--", name]).args(args);

@@ -24,6 +24,7 @@ pub const PARTS: &[Part] = &[
     Part { name: "build", is_fast: true, run: |context| build(context).map(|()| built()) },
     Part { name: "cargo", is_fast: true, run: cargo_test::run },
     Part { name: "crash", is_fast: true, run: |context| lab(context, "crash") },
+    Part { name: "e2e", is_fast: false, run: |context| lab(context, "e2e") },
     Part { name: "python", is_fast: false, run: python },
 ];
 
@@ -84,12 +85,17 @@ fn lab(context: &mut Context, name: &str) -> Result<Outcome> {
     let outcome = text.lines().rev().find_map(Tally::read).map(|tally| Outcome {
         tally,
         summary: format!("{tally}, the output is in target/xtask-{name}.log"),
-        details: text.lines().filter(|line| line.ends_with("FAILED")).map(str::to_string).collect(),
+        details: text.lines().filter(|line| is_detail(line)).map(str::to_string).collect(),
     });
     match outcome {
         Some(outcome) if succeeded != (outcome.tally.failed > 0) => Ok(outcome),
         _ => bail!("lab {name} ended early:\n{}", process::tail(&text)),
     }
+}
+
+/// The lab's checks say how a line ended at its begin or at its end.
+fn is_detail(line: &str) -> bool {
+    line.ends_with("FAILED") || line.starts_with("FAILED") || line.starts_with("skipped: ")
 }
 
 /// The contract in another language: the golden samples always, a real topic where Kafka is.
