@@ -227,6 +227,24 @@ fn silence_is_reported_as_zero_every_interval() {
     assert_eq!(events[0].state.as_deref(), Some("heard"));
 }
 
+/// A rule's window of the interval's length has one row of each exporter, however late the tick.
+#[test]
+fn rows_have_the_interval_s_time_and_not_that_of_the_tick() {
+    let mut engine = Engine::new(Limits::default(), "default", "one");
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    engine.tick(4_321);
+    for sent in stream(Way::V9, 0, 0, 10, &mut rng) {
+        engine.datagram(5_000, EXPORTER, &sent.bytes);
+    }
+    for late in [10_007, 19_999, 20_950, 30_000, 43_210, 50_001] {
+        engine.tick(late);
+    }
+    let metrics = engine.take_metrics();
+    let of_all = metrics.iter().filter(|m| m.metric == "exporter_records" && m.entity.is_none());
+    let times: Vec<i64> = of_all.map(|m| m.received_ms).collect();
+    assert_eq!(times, [10_000, 20_000, 30_000, 40_000, 50_000]);
+}
+
 #[test]
 fn shuffled_windows_lose_nothing() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
