@@ -23,8 +23,10 @@ pub const PARTS: &[Part] = &[
     Part { name: "compose", is_fast: false, run: compose },
     Part { name: "build", is_fast: true, run: |context| build(context).map(|()| built()) },
     Part { name: "cargo", is_fast: true, run: cargo_test::run },
+    Part { name: "cut", is_fast: true, run: |context| lab(context, "cut") },
     Part { name: "crash", is_fast: true, run: |context| lab(context, "crash") },
     Part { name: "e2e", is_fast: false, run: |context| lab(context, "e2e") },
+    Part { name: "services", is_fast: false, run: services },
     Part { name: "python", is_fast: false, run: python },
 ];
 
@@ -53,6 +55,12 @@ fn kafka(context: &mut Context) -> Result<Outcome> {
 fn compose(context: &mut Context) -> Result<Outcome> {
     compose::check_file(&context.python()?)?;
     Ok(Outcome::passed("docker-compose.yml is as the compose specification says"))
+}
+
+/// The very command and environment of each service of the compose file, as processes.
+fn services(context: &mut Context) -> Result<Outcome> {
+    build(context)?;
+    Ok(Outcome::passed(compose::start_each()?))
 }
 
 /// Every binary, once: the parts after it start them.
