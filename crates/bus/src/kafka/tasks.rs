@@ -1,4 +1,4 @@
-//! An instance's tasks on Kafka: a member of the stage's group whose partitions wait, paused, until
+//! An instance's tasks on Kafka: a member of the stage's group whose partitions wait until
 //! `start` says from where they go on; commits through the transactional producer.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use super::{convert, options};
 use crate::config::{BusConfig, TimeoutsConfig};
 use crate::log::{CommitError, Committed, Event, LogError, Paused, TaskId, Tasks, Transaction};
 use crate::metrics as names;
+use crate::record::Record;
 
 pub struct KafkaTasks {
     /// `None` only while it is dropped.
@@ -25,6 +26,8 @@ pub struct KafkaTasks {
     timeouts: TimeoutsConfig,
     /// The tasks that are ours, and where each stands.
     owned: BTreeMap<TaskId, State>,
+    /// A record that was polled together with a change of the assignment, which goes first.
+    held: Option<Record>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -56,7 +59,8 @@ impl KafkaTasks {
         let init_limit = timeouts.request().max(Duration::from_millis(timeouts.transaction_ms));
         let options = options::transactional(&config.kafka, &id);
         let transactions = Transactions::new(options, timeouts.commit(), init_limit);
-        Ok(KafkaTasks { consumer: Some(consumer), transactions, timeouts, owned: BTreeMap::new() })
+        let owned = BTreeMap::new();
+        Ok(KafkaTasks { consumer: Some(consumer), transactions, timeouts, owned, held: None })
     }
 
     fn consumer(&self) -> &BaseConsumer<Membership> {
@@ -76,36 +80,37 @@ impl KafkaTasks {
         Some(event)
     }
 
-    /// One poll; a record of a task that was started, where there is one.
-    fn poll(&mut self, timeout: Duration) -> Result<Option<Event>, LogError> {
-        let record = match self.consumer().poll(timeout) {
-            None => return Ok(None),
+    /// One poll; a record of a task that is ours, where there is one.
+    fn poll(&mut self, timeout: Duration) -> Result<Option<Record>, LogError> {
+        match self.consumer().poll(timeout) {
+            None => Ok(None),
             Some(Ok(message)) => {
                 let partition = u32::try_from(message.partition()).unwrap_or(0);
-                let known = self
-                    .owned
-                    .keys()
-                    .find(|task| task.partition == partition && *task.topic == *message.topic());
-                match known {
-                    Some(task) => convert::record(&message, Arc::clone(&task.topic)),
-                    None => return Ok(None),
-                }
+                let is_its = |task: &&TaskId| {
+                    task.partition == partition && *task.topic == *message.topic()
+                };
+                let known = self.owned.keys().find(is_its);
+                Ok(known.map(|task| convert::record(&message, Arc::clone(&task.topic))))
             }
-            Some(Err(error)) => return self.failed(&error),
-        };
+            Some(Err(error)) => self.failed(&error).map(|()| None),
+        }
+    }
+
+    /// A record, where it is the next of a task that was started. What was fetched before a start
+    /// or a pause may come after it.
+    fn in_order(&mut self, record: Record) -> Option<Event> {
         let task = TaskId { topic: Arc::clone(&record.topic), partition: record.partition };
         match self.owned.get_mut(&task) {
             Some(State::Running(next)) if record.offset >= *next => {
                 *next = record.offset + 1;
-                Ok(Some(Event::Record(record)))
+                Some(Event::Record(record))
             }
-            // Fetched before a pause or a start, which came in between.
-            _ => Ok(None),
+            _ => None,
         }
     }
 
     /// Sorts an error of the consumer: what ends the instance, and what it goes on after.
-    fn failed(&mut self, error: &KafkaError) -> Result<Option<Event>, LogError> {
+    fn failed(&mut self, error: &KafkaError) -> Result<(), LogError> {
         use RDKafkaErrorCode as Code;
         if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
             return Err(LogError::call("next", error));
@@ -119,13 +124,13 @@ impl KafkaTasks {
             _ => {
                 metrics::counter!(names::CLIENT_ERRORS, "kind" => "consume").increment(1);
                 tracing::warn!(%error, "kafka consumer");
-                Ok(None)
+                Ok(())
             }
         }
     }
 
     /// The client does not say which partition was out of range: look for it.
-    fn truncated(&mut self, error: &KafkaError) -> Result<Option<Event>, LogError> {
+    fn truncated(&mut self, error: &KafkaError) -> Result<(), LogError> {
         let running: Vec<(TaskId, i64)> = self
             .owned
             .iter()
@@ -142,7 +147,7 @@ impl KafkaTasks {
             }
         }
         tracing::debug!(%error, "an offset that nobody reads any more was out of range");
-        Ok(None)
+        Ok(())
     }
 
     fn watermarks(&self, call: &'static str, task: &TaskId) -> Result<(i64, i64), LogError> {
@@ -152,23 +157,6 @@ impl KafkaTasks {
             Ok(range) => Ok(range),
             Err(error) => Err(call_error(call, limit, &task.topic, &error)),
         }
-    }
-
-    fn take_up(&self, task: &TaskId, offset: i64) -> Result<(), LogError> {
-        let failed = |reason: String| LogError::Call {
-            call: "start",
-            reason: format!("{}/{}: {reason}", task.topic, task.partition),
-        };
-        let list = || convert::one(&task.topic, task.partition, Offset::Offset(offset));
-        let anew = list().map_err(failed)?;
-        let consumer = self.consumer();
-        // Taken anew at the offset, never sought: a seek races with the look-up of the place that
-        // the partition was assigned at, and the client refuses one after an offset out of range.
-        let taken = consumer
-            .incremental_unassign(&anew)
-            .and_then(|()| consumer.incremental_assign(&anew));
-        taken.map_err(|e| failed(e.to_string()))?;
-        self.consumer().resume(&list().map_err(failed)?).map_err(|e| failed(e.to_string()))
     }
 }
 
@@ -180,10 +168,15 @@ impl Tasks for KafkaTasks {
                 return Ok(event);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if let Some(event) = self.poll(left)? {
+            let record = match self.held.take() {
+                None => self.poll(left)?,
+                held => held,
+            };
+            if let Some(event) = self.membership() {
+                self.held = record;
                 return Ok(event);
             }
-            if let Some(event) = self.membership() {
+            if let Some(event) = record.and_then(|record| self.in_order(record)) {
                 return Ok(event);
             }
             if left.is_zero() {
@@ -222,7 +215,15 @@ impl Tasks for KafkaTasks {
         if !(start..=end).contains(&offset) {
             return Err(out_of_range(task, offset, start, end));
         }
-        self.take_up(task, offset)?;
+        let consumer = self.consumer();
+        let taken = consumer.context().take_up(consumer, task, offset);
+        taken.map_err(|reason| LogError::Call {
+            call: "start",
+            reason: format!("{}/{}: {reason}", task.topic, task.partition),
+        })?;
+        if self.held.as_ref().is_some_and(|held| is_of(held, task)) {
+            self.held = None;
+        }
         self.owned.insert(task.clone(), State::Running(offset));
         Ok(())
     }
@@ -241,7 +242,10 @@ impl Tasks for KafkaTasks {
     }
 
     fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
-        let gone = transaction.positions.iter().find(|(task, _)| !self.owned.contains_key(task));
+        let is_gone = |task: &TaskId| {
+            !self.owned.contains_key(task) || self.consumer().context().is_revoked(task)
+        };
+        let gone = transaction.positions.iter().find(|(task, _)| is_gone(task));
         if let Some((task, _)) = gone {
             let (topic, partition) = (&task.topic, task.partition);
             let reason = format!("task {topic}/{partition} is not ours any more");
@@ -267,6 +271,10 @@ impl Drop for KafkaTasks {
         self.transactions.end();
         self.consumer.take().map(dispose);
     }
+}
+
+fn is_of(record: &Record, task: &TaskId) -> bool {
+    record.partition == task.partition && record.topic == task.topic
 }
 
 /// The committed position of the one partition of a list.
