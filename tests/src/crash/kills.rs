@@ -121,7 +121,7 @@ impl Pipeline {
         }
         let mut end = End::new(self)?;
         self.feed(0..self.input.len(), Duration::ZERO)?;
-        end.wait_for(self.last_ms(self.input.len() as i64, 2))?;
+        end.wait_for(self.last_ms(self.input.len() as i64, 2), &mut stages)?;
         drop(stages);
         self.output()
     }
@@ -139,15 +139,15 @@ impl Pipeline {
             }
             let timeouts = if shipped { SHIPPED } else { SHORT };
             let begun = self.cycle(cycle, timeouts, &mut stages, &mut random, &mut found)?;
-            end.wait_for(self.last_ms((i64::from(cycle) + 1) * SECONDS, SLACK_S))
-                .with_context(|| format!("cycle {cycle}"))?;
+            let wanted_ms = self.last_ms((i64::from(cycle) + 1) * SECONDS, SLACK_S);
+            end.wait_for(wanted_ms, &mut stages).with_context(|| format!("cycle {cycle}"))?;
             let took = begun.elapsed();
             let slowest = if shipped { &mut found.slowest_shipped } else { &mut found.slowest };
             *slowest = took.max(*slowest);
         }
         let rest = plan.kills as usize * SECONDS as usize;
         self.feed(rest..self.input.len(), Duration::ZERO)?;
-        end.wait_for(self.last_ms(self.input.len() as i64, 2))?;
+        end.wait_for(self.last_ms(self.input.len() as i64, 2), &mut stages)?;
         Ok(found)
     }
 
@@ -326,7 +326,7 @@ impl Stage {
         }
     }
 
-    /// Starts it again where it ended by itself (the zombie may have taken its name for a moment).
+    /// Starts it again where it ended by itself.
     fn revive(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             println!("      {} ended by itself ({status}), started again", self.args.stage);
@@ -360,12 +360,15 @@ impl End {
         Ok(End { reader, reached: BTreeMap::new() })
     }
 
-    fn wait_for(&mut self, ms: i64) -> Result<()> {
+    /// Also starts stages again that end by themselves, as their supervisor would: a zombie that
+    /// wakes with its successor's name may fence it, and be killed before it was heard of.
+    fn wait_for(&mut self, ms: i64, stages: &mut [Stage]) -> Result<()> {
         let deadline = Instant::now() + CYCLE_MAX;
         let done = |reached: &BTreeMap<String, i64>| {
             reached.len() == PARTITIONS as usize && reached.values().all(|at| *at >= ms)
         };
         while !done(&self.reached) {
+            stages.iter_mut().try_for_each(Stage::revive)?;
             if Instant::now() > deadline {
                 bail!("{ms} was not reached in {CYCLE_MAX:?}: {:?}", self.reached);
             }
