@@ -27,6 +27,7 @@ type Run = fn(&Case);
 const CASES: &[(&str, Run)] = &[
     ("records come in order after start and not before", order),
     ("records keep headers, key, time and bytes", round_trip),
+    ("a task started at once, and again, skips nothing", start_at_once),
     ("outputs and positions are one", commit_is_atomic),
     ("what was refused is never seen", refused_is_invisible),
     ("a restart resumes where it committed", restart),
@@ -228,6 +229,44 @@ fn order(case: &Case) {
     tasks.start(&task(&topic, 0), 0).unwrap();
     let second = take(&mut *tasks, 50);
     assert_eq!(second.iter().map(number).collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
+    tasks.leave(LONG).unwrap();
+}
+
+/// A client that still looks up another place when a task is started may go there afterwards.
+fn start_at_once(case: &Case) {
+    let topic = case.topic("in", 8, &[]);
+    let of_all = |numbers: std::ops::Range<u64>| {
+        let of = |partition| numbered(&topic, partition, numbers.clone());
+        case.send(&(0..8).flat_map(of).collect::<Vec<_>>());
+    };
+    of_all(0..20);
+    let mut tasks = case.join("a", &[&topic]);
+    let mut next: BTreeMap<TaskId, u64> = BTreeMap::new();
+    let mut sent = 20;
+    let deadline = Instant::now() + LONG;
+    while next.len() < 8 || sent < 30 || next.values().any(|next| *next < sent) {
+        assert!(Instant::now() < deadline, "{sent} sent, {next:?}");
+        match tasks.next(SHORT).unwrap() {
+            Event::Assigned(new) => {
+                for id in new {
+                    tasks.start(&id, 10).unwrap();
+                    tasks.start(&id, 3).unwrap();
+                    next.insert(id, 3);
+                }
+            }
+            Event::Record(record) => {
+                let wanted = next.get_mut(&task(&record.topic, record.partition)).unwrap();
+                assert_eq!(number(&record), *wanted, "of partition {}", record.partition);
+                *wanted += 1;
+            }
+            // Long enough in all that a look-up of the client is tried again.
+            Event::Idle if next.len() == 8 && sent < 30 => {
+                of_all(sent..sent + 1);
+                sent += 1;
+            }
+            Event::Idle | Event::Revoked(_) => {}
+        }
+    }
     tasks.leave(LONG).unwrap();
 }
 
