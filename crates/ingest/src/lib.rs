@@ -5,9 +5,11 @@ mod clock;
 pub mod config;
 pub mod decode;
 pub mod engine;
+mod ledger;
 pub mod metrics;
 mod publish;
 mod receive;
+mod resume;
 pub mod service;
 mod store;
 

@@ -21,9 +21,11 @@ use crate::decode::json;
 use crate::engine::domain::Change;
 use crate::engine::problem::Problems;
 use crate::engine::{Counts, DomainReport, Engine};
+use crate::ledger;
 use crate::metrics as names;
-use crate::publish::{PublishError, Publisher, Stored};
+use crate::publish::{Aside, PublishError, Publisher, Rows, Stored};
 use crate::receive::{self, Bound, Chunk, Shared};
+use crate::resume::Look;
 use crate::store;
 
 /// The decoder looks this often after its deliveries and its time when nothing comes.
@@ -154,7 +156,8 @@ fn bind_first(
 // === impl IngestFeed ===
 
 impl IngestFeed {
-    /// Templates of earlier runs are read back first. `start_ms` is the time at which the feed
+    /// What earlier runs of this instance left is read back first: templates, and where their
+    /// exporters' sequences stood. `start_ms` is the time at which the feed
     /// begins; `epoch` must be larger than that of every earlier run of this instance.
     pub fn new(
         config: &IngestConfig,
@@ -164,11 +167,16 @@ impl IngestFeed {
         epoch: u64,
         start_ms: i64,
     ) -> Result<IngestFeed, IngestError> {
-        let publisher = Publisher::new(config, log, bus, instance, epoch)?;
+        let mut publisher = Publisher::new(config, log, bus, instance, epoch)?;
         let mut engine = Engine::new(config.limits.clone(), &config.domain, instance);
         let limit = Duration::from_millis(config.templates_wait_ms);
         for change in store::read(log, &bus.topic(store::TOPIC), &bus.limits, limit)? {
             engine.restore(change);
+        }
+        let (now, interval_ms) = (start_ms, config.limits.ledger_interval_ms);
+        let look = Look { log, bus, instance, now, interval_ms, limit };
+        for mark in look.marks(publisher.spooled()?)? {
+            engine.resume(&mark, start_ms);
         }
         engine.tick(start_ms);
         Ok(IngestFeed {
@@ -197,6 +205,10 @@ impl IngestFeed {
             self.advance(received_ms)?;
         }
         self.now = self.now.max(received_ms);
+        self.engine.tick(self.now);
+        if self.engine.has_marks() {
+            self.ledger()?;
+        }
         self.engine.datagram(self.now, source, bytes);
         self.full_batches()
     }
@@ -214,7 +226,15 @@ impl IngestFeed {
         self.publisher.poll(Duration::ZERO)?;
         if self.now >= self.heartbeat_due {
             self.heartbeat_due = self.now + self.heartbeat_ms;
-            self.publisher.heartbeats(self.watermark())?;
+            self.heartbeats()?;
+        }
+        Ok(())
+    }
+
+    fn heartbeats(&mut self) -> Result<(), IngestError> {
+        if self.publisher.may_beat() {
+            let units = self.engine.take_units();
+            self.publisher.heartbeats(self.watermark(), units)?;
         }
         Ok(())
     }
@@ -223,7 +243,7 @@ impl IngestFeed {
     pub fn finish(mut self, limit: Duration) -> Result<Report, IngestError> {
         self.flush()?;
         self.publisher.drain(Instant::now() + limit)?;
-        self.publisher.heartbeats(self.watermark())?;
+        self.heartbeats()?;
         self.publisher.drain(Instant::now() + limit)?;
         Ok(Report {
             counts: self.engine.counts(),
@@ -260,24 +280,37 @@ impl IngestFeed {
         for flows in batches {
             let wm = self.watermark().min(flows.received_min);
             let time = Time::Between(flows.received_min, flows.received_max);
-            self.publisher.rows("flows.v1", schema::flows(), flows.batch, time, wm)?;
+            let (topic, schema, aside) = ("flows.v1", schema::flows(), Aside::Units(flows.units));
+            let (batch, wm_ms) = (flows.batch, wm);
+            self.publisher.rows(Rows { topic, schema, batch, time, wm_ms, aside })?;
         }
         Ok(())
     }
 
     fn small_rows(&mut self) -> Result<(), IngestError> {
-        let received = || Time::Column("received".to_owned());
-        let metrics = self.engine.take_metrics();
-        if let Some(first) = metrics.first() {
-            let wm = self.watermark().min(first.received_ms);
-            let batch = schema::prune(&Metric::to_batch(&metrics)?);
-            self.publisher.rows("metrics.v1", schema::metrics(), batch, received(), wm)?;
-        }
+        self.ledger()?;
         let events = self.engine.take_events();
         if let Some(first) = events.iter().map(|event| event.received_ms).min() {
-            let wm = self.watermark().min(first);
+            let wm_ms = self.watermark().min(first);
             let batch = schema::prune(&Event::to_batch(&events)?);
-            self.publisher.rows("events.v1", schema::events(), batch, received(), wm)?;
+            let (topic, schema, aside) = ("events.v1", schema::events(), Aside::Nothing);
+            self.publisher.rows(Rows { topic, schema, batch, time: received(), wm_ms, aside })?;
+        }
+        Ok(())
+    }
+
+    /// Rows of the intervals that ended, and the marks that go with them, by partition.
+    fn ledger(&mut self) -> Result<(), IngestError> {
+        let (metrics, marks) = (self.engine.take_metrics(), self.engine.take_marks());
+        let Some(first) = metrics.iter().map(|row| row.received_ms).min() else {
+            return Ok(());
+        };
+        let wm_ms = self.watermark().min(first);
+        for (rows, marks) in ledger::parts(metrics, marks, self.publisher.partitions("metrics.v1"))
+        {
+            let batch = schema::prune(&Metric::to_batch(&rows)?);
+            let (topic, schema, aside) = ("metrics.v1", schema::metrics(), Aside::Marks(marks));
+            self.publisher.rows(Rows { topic, schema, batch, time: received(), wm_ms, aside })?;
         }
         Ok(())
     }
@@ -316,6 +349,10 @@ impl IngestFeed {
         }
         Ok(())
     }
+}
+
+fn received() -> Time {
+    Time::Column("received".to_owned())
 }
 
 /// Receives, decodes and publishes until `shutdown`, then drains. Blocks: give it a thread.
@@ -465,6 +502,7 @@ fn printing(
             out.flush()?;
         }
         engine.take_metrics();
+        engine.take_marks();
         engine.take_events();
         engine.take_changes();
         engine.take_rejects();

@@ -9,6 +9,7 @@ use model::schema::TopicSchema;
 
 use super::columns::{Bytes, Column, Labels, same_text};
 use super::element::{AddrCol, MacCol, Target, TimeCol, U8Col, U16Col, U32Col, U64Col};
+use super::marks::{Gathered, Units};
 
 /// A full batch and the receive times in it.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct FlowBatch {
     pub batch: RecordBatch,
     pub received_min: i64,
     pub received_max: i64,
+    /// What it holds of its exporters' sequences.
+    pub units: Vec<Units>,
 }
 
 /// All columns that a decoder writes.
@@ -50,6 +53,9 @@ pub struct FlowBatcher {
     rows_max: usize,
     extra_bytes_max: usize,
     full: Vec<FlowBatch>,
+    units: Gathered,
+    /// Rows of the largest datagram so far.
+    datagram_rows: usize,
 }
 
 // === impl Columns ===
@@ -169,6 +175,8 @@ impl FlowBatcher {
             rows_max: rows_max.max(1),
             extra_bytes_max,
             full: Vec::new(),
+            units: Gathered::default(),
+            datagram_rows: 0,
         }
     }
 
@@ -178,6 +186,27 @@ impl FlowBatcher {
             self.flush();
         }
         self.rows_max - self.columns.rows
+    }
+
+    /// A datagram ends, of which `rows` rows are here: the batch that holds its last row holds
+    /// what it is of its sequence. The batch is closed where the next one may not fit, so that no
+    /// datagram lies in two of which one may be lost.
+    pub fn end_datagram(&mut self, rows: u32, units: Units) {
+        self.units.add(units);
+        self.datagram_rows = self.datagram_rows.max(rows as usize).min(self.rows_max / 2);
+        if self.columns.rows + self.datagram_rows > self.rows_max {
+            self.flush();
+        }
+    }
+
+    /// Units that no batch holds because there are no rows: of options and templates alone.
+    pub fn take_units(&mut self) -> Vec<Units> {
+        if self.columns.rows > 0 { Vec::new() } else { self.units.take() }
+    }
+
+    /// Units of batches that were not taken yet.
+    pub fn units(&self) -> impl Iterator<Item = &Units> {
+        self.units.iter().chain(self.full.iter().flat_map(|batch| &batch.units))
     }
 
     pub fn waiting_rows(&self) -> usize {
@@ -210,7 +239,8 @@ impl FlowBatcher {
         let schema = Arc::new(Schema::new(fields));
         let batch = RecordBatch::try_new_with_options(schema, arrays, &options)
             .expect("columns have the schema's types and the same rows: a test builds all of them");
-        self.full.push(FlowBatch { batch, received_min, received_max });
+        let units = self.units.take();
+        self.full.push(FlowBatch { batch, received_min, received_max, units });
     }
 
     /// The batches closed so far.

@@ -7,6 +7,7 @@ use super::batch::FlowBatcher;
 use super::declare::{Declaration, Declarations, Kind};
 use super::ledger::{Ledger, Settled};
 use super::limits::Limits;
+use super::marks::{Key, Units};
 use super::message::{Body, Message, V5_RECORD};
 use super::options::OptionsRecord;
 use super::problem::{Problems, Reason};
@@ -162,6 +163,10 @@ impl Domain {
 
     pub fn waiting_sets(&self) -> usize {
         self.waiting.len()
+    }
+
+    pub fn key(&self, exporter: [u8; 16]) -> Key {
+        Key { exporter, version: self.version, domain: self.id }
     }
 
     pub fn decode(&mut self, message: &Message, sink: &mut Sink) -> Tally {
@@ -450,6 +455,10 @@ impl Domain {
             self.counts.records += u64::from(result.flows);
             self.counts.options_records += u64::from(result.options);
             self.ledger.decoded_late(result.flows + result.options, result.flows);
+            let (flows, records) = (result.flows, result.flows + result.options);
+            // Its packet was counted when it came.
+            let units = Units { key: self.key(sink.exporter), records, flows, packets: 0 };
+            sink.flows.end_datagram(flows, units);
             if let Some((reason, _)) = result.problem {
                 sink.problem(reason);
                 self.counts.undecodable_sets += 1;

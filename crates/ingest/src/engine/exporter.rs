@@ -9,7 +9,7 @@ use model::rows::{Event, Metric, Quality};
 use super::domain::{Domain, Usage};
 
 /// Kinds of sums that are reported.
-const KINDS: usize = 10;
+const KINDS: usize = 12;
 
 /// What is reported of a domain, or of all of an exporter's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,11 @@ struct Sums([u64; KINDS]);
 const NAMES: [(&str, bool); KINDS] = [
     ("exporter_datagrams", true),
     ("exporter_records", true),
+    // In the unit of the exporter's own sequence (v5 flows, v9 packets, IPFIX data records), so
+    // that a share of what was sent can be told.
     ("exporter_lost", true),
+    ("exporter_received", true),
+    ("exporter_missed", false),
     ("exporter_duplicates", false),
     ("exporter_options", false),
     ("exporter_reordered", false),
@@ -31,7 +35,8 @@ const NAMES: [(&str, bool); KINDS] = [
 ];
 const DATAGRAMS: usize = 0;
 const LOST: usize = 2;
-const RESTARTS: usize = 6;
+const MISSED: usize = 4;
+const RESTARTS: usize = 8;
 
 #[derive(Debug)]
 pub struct Exporter {
@@ -40,7 +45,7 @@ pub struct Exporter {
     pub domains: BTreeMap<(u8, u32), Domain>,
     pub usage: Usage,
     pub heard: i64,
-    /// Heard by this run, not only restored from an earlier one.
+    /// Heard by this run, or by an earlier one that left a mark of it.
     pub is_live: bool,
     reported: BTreeMap<u32, Sums>,
     losing: BTreeMap<u32, bool>,
@@ -161,6 +166,11 @@ impl Exporter {
         if added.0[RESTARTS] > 0 {
             say("restarted", 5, format!("{entity}: its sequence numbers began anew"));
         }
+        let missed = added.0[MISSED];
+        if missed > 0 {
+            let while_down = "lost between the end of an earlier run of ingest and this one";
+            say("missed", 4, format!("{entity}: {missed} {while_down}"));
+        }
         let lost = added.0[LOST];
         let losing = self.losing.entry(id).or_default();
         // A silent interval tells nothing about loss.
@@ -198,6 +208,8 @@ impl Sums {
             counts.datagrams,
             counts.records,
             totals.lost,
+            totals.units,
+            totals.missed,
             counts.duplicates,
             counts.options_records,
             totals.reordered,

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::marks::Place;
 use super::tracker::Tracker;
 
 /// Datagrams over which a repeated one is recognized.
@@ -55,11 +56,15 @@ pub struct Entry {
     pub dead: bool,
 }
 
-/// The ledger's sums. `lost`, `unresolved`, `expired` and `undecodable` are in the unit of the
-/// convention believed.
+/// The ledger's sums. Those without a word about it are in the unit of the convention believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
+    /// Received and decoded.
+    pub units: u64,
     pub lost: u64,
+    /// Lost between an earlier run's end and this one: not yet on the log when it was killed, or
+    /// sent while nobody listened.
+    pub missed: u64,
     pub unresolved: u64,
     pub expired: u64,
     pub undecodable: u64,
@@ -147,6 +152,27 @@ impl Ledger {
         self.trackers.iter_mut().for_each(|(_, tracker)| tracker.close_gaps(received));
     }
 
+    /// Where it stands, once it is sure how the exporter counts.
+    pub fn place(&self) -> Option<Place> {
+        let (convention, tracker) = self.trackers.get(self.believed)?;
+        let (expected, owed) = tracker.place().filter(|_| tracker.fits() >= FIT_LEAD)?;
+        Some(Place { convention: *convention, expected, owed })
+    }
+
+    pub fn uptime(&self) -> Option<u32> {
+        self.uptime
+    }
+
+    /// Goes on from where an earlier run stood, before the first datagram.
+    pub fn resume(&mut self, place: &Place, uptime: Option<u32>) {
+        let at = self.trackers.iter().position(|(way, _)| *way == place.convention);
+        let Some((at, tracker)) = at.and_then(|at| Some((at, self.trackers.get_mut(at)?))) else {
+            return;
+        };
+        tracker.1.resume(place.expected, place.owed, FIT_LEAD);
+        (self.believed, self.uptime) = (at, uptime);
+    }
+
     pub fn totals(&self) -> Totals {
         self.trackers.get(self.believed).map_or(Totals::default(), |(_, t)| t.totals())
     }
@@ -206,6 +232,32 @@ fn conventions(version: u8) -> Vec<Convention> {
 // === impl Convention ===
 
 impl Convention {
+    /// As it stands in headers.
+    pub fn code(self) -> &'static str {
+        match (self.unit, self.counted) {
+            (Unit::Records, Counted::Before) => "records",
+            (Unit::Records, Counted::After) => "records-after",
+            (Unit::Flows, Counted::Before) => "flows",
+            (Unit::Flows, Counted::After) => "flows-after",
+            (Unit::Packets, Counted::Before) => "packets",
+            (Unit::Packets, Counted::After) => "packets-after",
+        }
+    }
+
+    pub fn of_code(code: &str) -> Option<Convention> {
+        let (name, counted) = match code.strip_suffix("-after") {
+            Some(name) => (name, Counted::After),
+            None => (code, Counted::Before),
+        };
+        let unit = match name {
+            "records" => Unit::Records,
+            "flows" => Unit::Flows,
+            "packets" => Unit::Packets,
+            _ => return None,
+        };
+        Some(Convention { unit, counted })
+    }
+
     fn units(self, records: u32, flows: u32) -> u32 {
         match self.unit {
             Unit::Records => records,

@@ -15,6 +15,7 @@ mod exporter;
 pub mod extra;
 pub mod ledger;
 pub mod limits;
+pub mod marks;
 pub mod message;
 mod options;
 pub mod problem;
@@ -29,6 +30,7 @@ use domain::{Change, Changed, Domain, Sink, Usage};
 use exporter::{Exporter, Interval};
 use ledger::Entry;
 use limits::Limits;
+use marks::{Key, Mark, Units};
 use message::Message;
 use problem::{Problems, Reason};
 use program::Program;
@@ -85,6 +87,7 @@ pub struct Engine {
     metrics: Vec<Metric>,
     events: Vec<Event>,
     rejects: Vec<Reject>,
+    marks: Vec<Mark>,
     total: Usage,
     v5: Program,
     /// When the interval at hand ends.
@@ -109,6 +112,7 @@ impl Engine {
             metrics: Vec::new(),
             events: Vec::new(),
             rejects: Vec::new(),
+            marks: Vec::new(),
             total: Usage::default(),
             v5: Program::compile(5, &message::v5_fields()),
             due: None,
@@ -182,6 +186,9 @@ impl Engine {
             hidden_max: tally.hidden_bytes,
             dead: tally.dead,
         });
+        let (flows, records) = (tally.flows, tally.flows + tally.options);
+        sink.flows
+            .end_datagram(flows, Units { key: domain.key(address), records, flows, packets: 1 });
         self.counts.records += domain.counts.records - records_before;
         self.counts.options_records += domain.counts.options_records - options_before;
         sink.first_problem
@@ -232,6 +239,44 @@ impl Engine {
             end += length;
         }
         self.due = Some(end);
+        self.mark();
+    }
+
+    /// Marks of all that speak, as of now: they go with the rows of the interval that just ended.
+    fn mark(&mut self) {
+        let unsent = marks::sums(self.flows.units());
+        self.marks.clear();
+        for (&address, exporter) in self.exporters.iter().filter(|(_, e)| e.is_live) {
+            for domain in exporter.domains.values() {
+                let key = domain.key(address);
+                let mut place = domain.ledger.place();
+                if let (Some(place), Some(units)) = (&mut place, unsent.get(&key)) {
+                    place.owed += units.of(place.convention);
+                }
+                let (uptime, heard) = (domain.ledger.uptime(), exporter.heard);
+                self.marks.push(Mark { key, place, uptime, heard });
+            }
+        }
+    }
+
+    /// Goes on from where an earlier run stood, before the first datagram. Its exporter counts as
+    /// one that speaks, though this run has not heard it: a silence is then the exporter's own.
+    pub fn resume(&mut self, mark: &Mark, now: i64) {
+        let Key { exporter: address, version, domain } = mark.key;
+        let forgotten = mark.heard < now - self.limits.exporter_idle_ms;
+        if forgotten || self.admit(address, version, domain).is_err() {
+            return;
+        }
+        let Some(exporter) = self.exporters.get_mut(&address) else {
+            return;
+        };
+        exporter.is_live = true;
+        exporter.heard = exporter.heard.max(mark.heard);
+        if let (Some(place), Some(domain)) =
+            (&mark.place, exporter.domains.get_mut(&(version, domain)))
+        {
+            domain.ledger.resume(place, mark.uptime);
+        }
     }
 
     fn interval(&mut self, end: i64) {
@@ -323,6 +368,20 @@ impl Engine {
 
     pub fn take_flows(&mut self) -> Vec<FlowBatch> {
         self.flows.take()
+    }
+
+    /// Of the interval that ended last, to be taken with its rows and before any batch of flows.
+    pub fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.marks)
+    }
+
+    pub fn has_marks(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
+    /// Units that no batch will hold.
+    pub fn take_units(&mut self) -> Vec<Units> {
+        self.flows.take_units()
     }
 
     pub fn take_metrics(&mut self) -> Vec<Metric> {

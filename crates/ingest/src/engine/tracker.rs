@@ -37,6 +37,17 @@ struct Gap {
     len: u32,
     number: u64,
     received: i64,
+    /// It may hold what an earlier run put on the log.
+    resumed: bool,
+}
+
+/// An earlier run's place from which this one goes on.
+#[derive(Clone, Copy, Debug)]
+struct Resumed {
+    /// Units before that place which are lost; below zero: so many behind it are on the log.
+    owed: i64,
+    /// Running number and receive time of the first datagram that this run heard.
+    heard: Option<(u64, i64)>,
 }
 
 /// A number out of line, until the next one tells.
@@ -56,6 +67,7 @@ pub struct Tracker {
     dead: bool,
     fits: u64,
     totals: Totals,
+    resumed: Option<Resumed>,
 }
 
 // === impl Tracker ===
@@ -70,8 +82,26 @@ impl Tracker {
         self.totals
     }
 
+    /// Where it stands: the number that comes next, and the units before it of which it is not
+    /// known yet whether they were lost.
+    pub fn place(&self) -> Option<(u32, i64)> {
+        let open: i64 = self.gaps.iter().map(|gap| i64::from(gap.len)).sum();
+        let unresolved = i64::try_from(self.totals.unresolved).unwrap_or(i64::MAX);
+        let jumped = self.stray.filter(|stray| !stray.behind).map_or(0, |stray| i64::from(stray.n));
+        let resumed = self.resumed.map_or(0, |resumed| resumed.owed);
+        let open = open.saturating_add(unresolved).saturating_add(resumed);
+        self.expected.map(|expected| (expected, open - jumped))
+    }
+
+    /// Goes on from where an earlier run stood.
+    pub fn resume(&mut self, expected: u32, owed: i64, fits: u64) {
+        let resumed = Some(Resumed { owed, heard: None });
+        *self = Tracker { expected: Some(expected), resumed, fits, ..Tracker::default() };
+    }
+
     pub fn observe(&mut self, span: &Span) {
         self.dead |= span.dead;
+        self.totals.units += u64::from(span.n);
         let Some(expected) = self.expected else {
             self.advance(span);
             return;
@@ -87,9 +117,13 @@ impl Tracker {
             self.behind(span);
         }
         self.close_old(span.number);
+        self.settle_resumed(span.number, i64::MIN);
     }
 
     fn advance(&mut self, span: &Span) {
+        if let Some(resumed) = &mut self.resumed {
+            resumed.heard.get_or_insert((span.number, span.received));
+        }
         self.expected = Some(span.start.wrapping_add(span.n));
         self.hidden_max = if span.hidden_before { 0 } else { span.hidden_max };
     }
@@ -123,7 +157,11 @@ impl Tracker {
     }
 
     fn open(&mut self, start: u32, len: u32, span: &Span) {
-        self.gaps.push_back(Gap { start, len, number: span.number, received: span.received });
+        let (number, received) = (span.number, span.received);
+        let resumed = self
+            .resumed
+            .is_some_and(|resumed| resumed.heard.is_none_or(|(first, _)| number < first + WINDOW));
+        self.gaps.push_back(Gap { start, len, number, received, resumed });
         if self.gaps.len() > GAPS_MAX {
             self.close_first();
         }
@@ -174,14 +212,39 @@ impl Tracker {
         while !self.gaps.is_empty() {
             self.close_first();
         }
+        // How much of the old sequence was sent is not known; what is known to be lost is counted.
+        self.end_resumed();
         self.totals.restarts += 1;
         self.stray = None;
         self.advance(span);
     }
 
     fn close_first(&mut self) {
-        if let Some(gap) = self.gaps.pop_front() {
-            self.totals.lost += u64::from(gap.len);
+        let Some(gap) = self.gaps.pop_front() else {
+            return;
+        };
+        match &mut self.resumed {
+            Some(resumed) if gap.resumed => resumed.owed += i64::from(gap.len),
+            _ => self.totals.lost += u64::from(gap.len),
+        }
+    }
+
+    /// What lay between two runs is known when all that could still be overtaken has come: after a
+    /// window of datagrams, or of time. A datagram that came late or twice does not make what lies
+    /// behind it a loss: until then every gap is set against what is on the log.
+    fn settle_resumed(&mut self, number: u64, received: i64) {
+        let Some(Resumed { heard: Some((first, heard)), .. }) = self.resumed else {
+            return;
+        };
+        let over = number >= first + WINDOW || heard < received;
+        if over && !self.gaps.iter().any(|gap| gap.resumed) {
+            self.end_resumed();
+        }
+    }
+
+    fn end_resumed(&mut self) {
+        if let Some(resumed) = self.resumed.take() {
+            self.totals.missed += u64::try_from(resumed.owed).unwrap_or(0);
         }
     }
 
@@ -195,11 +258,13 @@ impl Tracker {
         while self.gaps.front().is_some_and(|gap| gap.received < received) {
             self.close_first();
         }
+        self.settle_resumed(0, received);
     }
 
     /// `n` units that were hidden are decoded. Those not yet counted as hidden belong to the last
     /// message, whose end moves with them where the number counts what came before.
     pub fn decoded_late(&mut self, n: u32, moves_end: bool) {
+        self.totals.units += u64::from(n);
         let resolved = u64::from(n).min(self.totals.unresolved);
         self.totals.unresolved -= resolved;
         let surplus = n - resolved as u32;

@@ -9,18 +9,22 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use bus::config::LimitsConfig;
 use bus::{
-    BusConfig, Delivery, Log, LogError, Meta, Name, OutRecord, Outgoing, Producer, Time, Where,
-    Writer, frame, heartbeat,
+    BusConfig, Delivery, Headers, Log, LogError, Meta, Name, OutRecord, Outgoing, Producer, Time,
+    Where, Writer, frame, heartbeat,
 };
 use bytes::Bytes;
 use metrics::{counter, gauge};
 use model::schema::TopicSchema;
 
 use crate::config::IngestConfig;
+use crate::engine::marks::{Mark, Units, units_text};
 use crate::metrics as names;
+use crate::resume;
 
+mod pending;
 mod spool;
 
+pub use pending::{At, Pending};
 pub use spool::{Pushed, Spool};
 
 /// The stage's name in writers, producers and headers.
@@ -51,6 +55,30 @@ struct Flight {
     rows: u64,
     bytes: usize,
     record: OutRecord,
+    /// Its name, where it holds a part of exporters' sequences.
+    at: Option<At>,
+}
+
+/// What a message says in a header beside its rows, for the next run of this instance.
+#[derive(Debug)]
+pub enum Aside {
+    Nothing,
+    /// What it holds of exporters' sequences.
+    Units(Vec<Units>),
+    /// Where exporters' sequences stand; the rows are of one partition.
+    Marks(Vec<Mark>),
+}
+
+/// Rows on their way to a topic.
+#[derive(Debug)]
+pub struct Rows {
+    pub topic: &'static str,
+    pub schema: &'static TopicSchema,
+    pub batch: RecordBatch,
+    pub time: Time,
+    /// Nothing older than it comes after this batch.
+    pub wm_ms: i64,
+    pub aside: Aside,
 }
 
 /// What became of all rows.
@@ -69,9 +97,11 @@ pub struct Publisher {
     producer: Box<dyn Producer>,
     topics: BTreeMap<&'static str, Topic>,
     limits: LimitsConfig,
-    writer: Writer,
+    instance: String,
+    epoch: u64,
     label: String,
     sequence: i64,
+    pending: Pending,
     in_flight: BTreeMap<u64, Flight>,
     in_flight_bytes: usize,
     in_flight_bytes_max: usize,
@@ -107,17 +137,16 @@ impl Publisher {
             let found = log.admin().describe(&full)?.ok_or(LogError::NoTopic(full.clone()))?;
             topics.insert(name, Topic { name: full.into(), partitions: found.partitions });
         }
-        let instance = instance.to_owned();
-        let writer =
-            Writer::Instance { stage: STAGE.to_owned(), instance: instance.clone(), epoch };
         let spool = Spool::open(config.spool.path.as_deref(), config.spool.bytes_max);
         Ok(Publisher {
-            producer: log.producer(STAGE, &instance)?,
+            producer: log.producer(STAGE, instance)?,
             topics,
             limits: bus.limits.clone(),
-            writer,
+            instance: instance.to_owned(),
+            epoch,
             label: format!("{STAGE}/{instance}/{}", env!("CARGO_PKG_VERSION")),
             sequence: 0,
+            pending: Pending::default(),
             in_flight: BTreeMap::new(),
             in_flight_bytes: 0,
             in_flight_bytes_max: config.in_flight_bytes_max,
@@ -156,7 +185,44 @@ impl Publisher {
 
     fn next_name(&mut self) -> Name {
         self.sequence += 1;
-        Name { writer: self.writer.clone(), offset: self.sequence, index: 0 }
+        let (stage, instance, epoch) = (STAGE.to_owned(), self.instance.clone(), self.epoch);
+        let writer = Writer::Instance { stage, instance, epoch };
+        Name { writer, offset: self.sequence, index: 0 }
+    }
+
+    /// Names and headers of what an earlier run left in the spool: it will be sent, so it is looked
+    /// after from now on.
+    pub fn spooled(&mut self) -> Result<Vec<(At, Headers)>, PublishError> {
+        let mut found = Vec::new();
+        let (instance, pending) = (&self.instance, &mut self.pending);
+        let each = |record: OutRecord| {
+            let Some(at) = resume::at(&record.headers, instance) else {
+                return;
+            };
+            if let Some(units) = resume::header(&record.headers, "units") {
+                pending.sent(at, crate::engine::marks::read_units(units));
+            }
+            found.push((at, record.headers));
+        };
+        self.spool.each(each).map_err(PublishError::Spool)?;
+        Ok(found)
+    }
+
+    /// Partitions of a topic.
+    pub fn partitions(&self, topic: &str) -> u32 {
+        self.topics.get(topic).map_or(1, |topic| topic.partitions)
+    }
+
+    /// Marks with what of their sequences is on its way, as a header.
+    fn ledger(&self, mut marks: Vec<Mark>) -> String {
+        let owed = self.pending.owed();
+        for mark in &mut marks {
+            if let (Some(place), Some(owed)) = (&mut mark.place, owed.get(&mark.key)) {
+                place.owed += owed.of(place.convention);
+            }
+        }
+        let next = (self.epoch, self.sequence + 1);
+        resume::ledger_text(self.pending.frontier().unwrap_or(next), &marks)
     }
 
     fn meta(&mut self, schema: &TopicSchema, wm_ms: i64) -> Meta {
@@ -175,60 +241,64 @@ impl Publisher {
         }
     }
 
-    /// Rows of one topic. `wm_ms`: nothing older than it comes after this batch.
-    pub fn rows(
-        &mut self,
-        topic: &'static str,
-        schema: &TopicSchema,
-        batch: RecordBatch,
-        time: Time,
-        wm_ms: i64,
-    ) -> Result<(), PublishError> {
-        if batch.num_rows() == 0 {
+    /// Rows of one topic.
+    pub fn rows(&mut self, rows: Rows) -> Result<(), PublishError> {
+        if rows.batch.num_rows() == 0 {
             return Ok(());
         }
-        let to = match schema.partition_by.as_str() {
+        let to = match rows.schema.partition_by.as_str() {
             "spread" => Where::Spread(self.sequence as u64),
             column => Where::ByColumn(column.to_owned()),
         };
-        self.frame(topic, schema, batch, to, None, time, wm_ms)
+        self.frame(rows, to, None)
     }
 
     /// One element of a compacted topic.
     pub fn element(
         &mut self,
         topic: &'static str,
-        schema: &TopicSchema,
+        schema: &'static TopicSchema,
         batch: RecordBatch,
         key: &str,
         time_ms: i64,
     ) -> Result<(), PublishError> {
         let to = Where::ByColumn(schema.partition_by.clone());
         let key = Some(Bytes::copy_from_slice(key.as_bytes()));
-        self.frame(topic, schema, batch, to, key, Time::At(time_ms), time_ms)
+        let (time, aside) = (Time::At(time_ms), Aside::Nothing);
+        self.frame(Rows { topic, schema, batch, time, wm_ms: time_ms, aside }, to, key)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a message is made of")]
-    fn frame(
-        &mut self,
-        topic: &'static str,
-        schema: &TopicSchema,
-        batch: RecordBatch,
-        to: Where,
-        key: Option<Bytes>,
-        time: Time,
-        wm_ms: i64,
-    ) -> Result<(), PublishError> {
-        let Some(Topic { name, partitions }) = self.topics.get(topic).cloned() else {
+    fn frame(&mut self, rows: Rows, to: Where, key: Option<Bytes>) -> Result<(), PublishError> {
+        let Some(Topic { name, partitions }) = self.topics.get(rows.topic).cloned() else {
             return Ok(());
         };
+        let Rows { schema, batch, time, wm_ms, aside, .. } = rows;
         let meta = self.meta(schema, wm_ms);
-        let framed =
-            frame(Outgoing { topic: name, to, batch, key, time, meta }, partitions, &self.limits)?;
+        let outgoing = Outgoing { topic: name, to, batch, key, time, meta };
+        let mut framed = frame(outgoing, partitions, &self.limits)?;
         for refused in framed.refused {
             self.lose("too_large", refused.row.num_rows() as u64);
         }
+        // The last of a batch that was split comes last on its partition: the whole is there.
+        if let Some(last) = framed.records.last_mut() {
+            self.say_aside(last, aside);
+        }
         framed.records.into_iter().try_for_each(|record| self.send(record))
+    }
+
+    /// Puts beside a message, named by the sequence as it stands, what the next run must know.
+    fn say_aside(&mut self, record: &mut OutRecord, aside: Aside) {
+        let (header, text) = match aside {
+            Aside::Nothing => return,
+            Aside::Units(units) if units.is_empty() => return,
+            Aside::Units(units) => {
+                let text = units_text(&units);
+                self.pending.sent((self.epoch, self.sequence), units);
+                ("units", text)
+            }
+            Aside::Marks(marks) => ("ledger", self.ledger(marks)),
+        };
+        record.headers.push((Arc::from(header), Bytes::from(text)));
     }
 
     /// The end of an element of a compacted topic.
@@ -286,12 +356,15 @@ impl Publisher {
         })
     }
 
-    /// Says to every partition that nothing older than `wm_ms` will come. Not while older messages
-    /// wait: a heartbeat would overtake them.
-    pub fn heartbeats(&mut self, wm_ms: i64) -> Result<(), PublishError> {
-        if self.is_behind() || self.is_stalled() {
-            return Ok(());
-        }
+    /// Not while older messages wait: a heartbeat would overtake them.
+    pub fn may_beat(&self) -> bool {
+        !self.is_behind() && !self.is_stalled()
+    }
+
+    /// Says to every partition that nothing older than `wm_ms` will come.
+    /// `units` are those that no message of rows holds.
+    pub fn heartbeats(&mut self, wm_ms: i64, units: Vec<Units>) -> Result<(), PublishError> {
+        let mut aside = Aside::Units(units);
         for topic in HEARTBEATS {
             let Some(Topic { name, partitions }) = self.topics.get(topic).cloned() else {
                 continue;
@@ -299,7 +372,9 @@ impl Publisher {
             for partition in 0..partitions {
                 let output = self.next_name();
                 let label = self.label.clone();
-                self.send(heartbeat(&name, partition, wm_ms, output, &label, Vec::new()))?;
+                let mut beat = heartbeat(&name, partition, wm_ms, output, &label, Vec::new());
+                self.say_aside(&mut beat, std::mem::replace(&mut aside, Aside::Nothing));
+                self.send(beat)?;
             }
         }
         Ok(())
@@ -326,7 +401,8 @@ impl Publisher {
         record: OutRecord,
         token: Option<u64>,
     ) -> Option<Result<(), PublishError>> {
-        let flight = Flight::of(record, token);
+        let at = self.sequenced(&record);
+        let flight = Flight::of(record, token, at);
         if self.in_flight.is_empty() {
             self.progress = Instant::now();
         }
@@ -346,11 +422,22 @@ impl Publisher {
         }
     }
 
+    /// The name of a message that holds a part of exporters' sequences.
+    fn sequenced(&self, record: &OutRecord) -> Option<At> {
+        resume::header(&record.headers, "units")?;
+        resume::at(&record.headers, &self.instance)
+    }
+
     fn keep(&mut self, record: &OutRecord) -> Result<(), PublishError> {
         self.stored.spooled += 1;
         match self.spool.push(record).map_err(PublishError::Spool)? {
             Pushed::Kept => {}
-            Pushed::Full => self.lose("spool_full", rows(record)),
+            Pushed::Full => {
+                self.lose("spool_full", rows(record));
+                if let Some(at) = self.sequenced(record) {
+                    self.pending.lost(at);
+                }
+            }
         }
         Ok(())
     }
@@ -398,6 +485,9 @@ impl Publisher {
         if let Some(token) = flight.token {
             self.spool.delivered(token);
         }
+        if let Some(at) = flight.at {
+            self.pending.delivered(at);
+        }
     }
 
     /// Failed messages go again, in their order, once nothing is in flight. One that a later
@@ -409,8 +499,11 @@ impl Publisher {
         for (ticket, mut flight) in failed.into_iter().rev() {
             let place = (Arc::clone(&flight.record.topic), flight.record.partition);
             if self.delivered.get(&place).is_some_and(|last| *last > ticket) {
-                let name = self.next_name().to_string();
-                rename(&mut flight.record, &name);
+                let name = self.next_name();
+                rename(&mut flight.record, &name.to_string());
+                if let Some(at) = flight.at {
+                    self.pending.renamed(at, (self.epoch, name.offset));
+                }
             }
             self.retry.push_front((flight.token, flight.record));
         }
@@ -471,10 +564,10 @@ impl Publisher {
 // === impl Flight ===
 
 impl Flight {
-    fn of(record: OutRecord, token: Option<u64>) -> Flight {
+    fn of(record: OutRecord, token: Option<u64>, at: Option<At>) -> Flight {
         let bytes = record.payload.as_ref().map_or(0, Bytes::len) + 512;
         let min_ms = number(&record, "min-ts").unwrap_or(record.timestamp_ms);
-        Flight { token, min_ms, rows: rows(&record), bytes, record }
+        Flight { token, min_ms, rows: rows(&record), bytes, record, at }
     }
 }
 

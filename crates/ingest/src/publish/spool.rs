@@ -177,6 +177,22 @@ impl Spool {
         Ok(Some((number, record)))
     }
 
+    /// Shows what waits and was not read yet, in its order, without taking it.
+    pub fn each(&self, mut each: impl FnMut(OutRecord)) -> io::Result<()> {
+        let Some(directory) = &self.directory else {
+            return Ok(());
+        };
+        for (number, _) in &self.segments {
+            let bytes = fs::read(segment_path(directory, *number))?;
+            let mut rest = bytes.as_slice();
+            while let Some((record, behind)) = next(rest) {
+                each(record);
+                rest = behind;
+            }
+        }
+        Ok(())
+    }
+
     fn read(&mut self, directory: &Path, number: u64, size: u64) -> io::Result<()> {
         let mut bytes = Vec::new();
         File::open(segment_path(directory, number))?.read_to_end(&mut bytes)?;

@@ -14,7 +14,7 @@ use crate::engine::{DomainReport, Engine};
 const EXPORTER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
+pub enum Way {
     V5,
     V9,
     Ipfix,
@@ -24,21 +24,27 @@ enum Way {
 
 /// A datagram and the flow records in it.
 #[derive(Clone)]
-struct Sent {
-    bytes: Vec<u8>,
-    flows: u64,
+pub struct Sent {
+    pub bytes: Vec<u8>,
+    pub flows: u64,
+    /// The number of its first flow, which stands in the flow's bytes.
+    pub first: u32,
+    /// By so much the exporter's sequence goes on.
+    pub units: u64,
 }
 
 /// What an exporter sends, from `sequence` on; IPFIX has an options record now and then.
-fn stream(way: Way, sequence: u32, uptime: u32, n: usize, rng: &mut ChaCha8Rng) -> Vec<Sent> {
+pub fn stream(way: Way, sequence: u32, uptime: u32, n: usize, rng: &mut ChaCha8Rng) -> Vec<Sent> {
     let mut sequence = sequence;
-    let mut sent = Vec::new();
+    let mut sent: Vec<Sent> = Vec::new();
     for i in 0..n {
         let flows = rng.random_range(1..30u32);
+        let first = sent.last().map_or(0, |before| before.first + before.flows as u32);
         let options = u32::from(i % 20 == 0);
         let uptime = uptime + i as u32 * 100;
         if way == Way::V5 {
-            sent.push(Sent { bytes: v5(sequence, uptime, flows as u16), flows: flows.into() });
+            let bytes = numbered(v5(sequence, uptime, flows as u16), first);
+            sent.push(Sent { bytes, flows: flows.into(), first, units: flows.into() });
             sequence = sequence.wrapping_add(flows);
             continue;
         }
@@ -56,15 +62,24 @@ fn stream(way: Way, sequence: u32, uptime: u32, n: usize, rng: &mut ChaCha8Rng) 
             message = message.options_template(257, 1, &[scope, field(34, 4)]);
             message = message.set(257, &[0, 0, 0, 1, 0, 0, 0, 10]);
         }
-        message = message.set(256, &plain_records(i as u32, flows));
-        sent.push(Sent { bytes: message.bytes(), flows: flows.into() });
-        sequence = match way {
-            Way::V9 => sequence.wrapping_add(1),
-            Way::Softflowd => sequence.wrapping_add(flows),
-            _ => sequence.wrapping_add(flows + options),
+        message = message.set(256, &plain_records(first, flows));
+        let units = match way {
+            Way::V9 => 1,
+            Way::Softflowd => flows,
+            _ => flows + options,
         };
+        sent.push(Sent { bytes: message.bytes(), flows: flows.into(), first, units: units.into() });
+        sequence = sequence.wrapping_add(units);
     }
     sent
+}
+
+/// A v5 datagram whose records count up from `first` in their bytes.
+fn numbered(mut datagram: Vec<u8>, first: u32) -> Vec<u8> {
+    for (number, record) in (first..).zip(datagram[24..].chunks_exact_mut(48)) {
+        record[20..24].copy_from_slice(&number.to_be_bytes());
+    }
+    datagram
 }
 
 fn receive(datagrams: &[Sent]) -> DomainReport {
@@ -115,6 +130,8 @@ fn what_was_lost_and_repeated_is_what_the_ledger_says() {
             let report = receive(&arrives);
             let expected = if way == Way::V9 { lost } else { lost_flows };
             assert_eq!(report.totals.lost, expected, "{way:?} seed {seed}: {report:?}");
+            let units: u64 = sent.iter().map(|s| s.units).sum();
+            assert_eq!(report.totals.units + report.totals.lost, units, "{way:?} seed {seed}");
             assert_eq!(report.counts.duplicates, repeated, "{way:?} seed {seed}");
             assert_eq!(report.totals.restarts, 0, "{way:?} seed {seed}");
             let stored: u64 = sent.iter().map(|s| s.flows).sum::<u64>() - lost_flows;
@@ -142,7 +159,7 @@ fn a_single_number_out_of_line_is_neither_loss_nor_restart() {
         let mut rng = ChaCha8Rng::seed_from_u64(8);
         let mut sent = stream(Way::Ipfix, 1_000_000, 0, 300, &mut rng);
         let spoofed = Message::new(10, 5, stray).set(256, &plain_records(9, 3)).bytes();
-        sent.insert(150, Sent { bytes: spoofed, flows: 3 });
+        sent.insert(150, Sent { bytes: spoofed, flows: 3, first: 9, units: 3 });
         let report = receive(&sent);
         assert_eq!((report.totals.lost, report.totals.restarts), (0, 0), "{stray}: {report:?}");
     }

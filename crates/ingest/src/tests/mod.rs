@@ -7,6 +7,7 @@ mod hostile;
 mod ledger;
 mod oracle;
 mod records;
+mod resume;
 mod roundtrip;
 mod schema;
 mod service;

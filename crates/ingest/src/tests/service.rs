@@ -24,7 +24,7 @@ const START: i64 = 1_700_000_000_000;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A log with all topics.
-fn log() -> (Arc<dyn Log>, BusConfig) {
+pub fn log() -> (Arc<dyn Log>, BusConfig) {
     let config = BusConfig::default();
     let log = EmbeddedLog::open(&config).expect("a log in memory");
     topics::apply(log.admin(), &topics::catalogue(&config)).expect("topics");
@@ -36,7 +36,7 @@ fn feed(log: &dyn Log, bus: &BusConfig, config: &IngestConfig, epoch: u64) -> In
 }
 
 /// All records of a topic, in the order of partitions and offsets.
-fn records(log: &dyn Log, topic: &str) -> Vec<Record> {
+pub fn records(log: &dyn Log, topic: &str) -> Vec<Record> {
     let partitions = log.admin().describe(topic).expect("a topic").expect("a topic").partitions;
     let mut reader = log.reader().expect("a reader");
     let from: Vec<_> = (0..partitions)
@@ -55,7 +55,7 @@ fn records(log: &dyn Log, topic: &str) -> Vec<Record> {
     found
 }
 
-fn batches(log: &dyn Log, bus: &BusConfig, topic: &str) -> Vec<(Record, Meta, RecordBatch)> {
+pub fn batches(log: &dyn Log, bus: &BusConfig, topic: &str) -> Vec<(Record, Meta, RecordBatch)> {
     let all = records(log, &bus.topic(topic)).into_iter();
     let read = all.map(|record| {
         let (meta, batch) = frame::read(&record, &bus.limits).expect("a message");
