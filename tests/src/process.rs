@@ -17,13 +17,11 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(25);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The binary beside this test's own: `cargo xtask test` builds both.
+/// The binary beside the one that runs, a test's or the lab's: `cargo xtask test` builds both.
 pub fn binary() -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let release = test.parent().and_then(Path::parent).context("no target folder")?;
-    let binary = release.join("gannet");
-    ensure!(binary.exists(), "{} is not built: cargo build --release", binary.display());
-    Ok(binary)
+    let own = std::env::current_exe()?;
+    let found = own.ancestors().map(|dir| dir.join("gannet")).find(|path| path.is_file());
+    found.context("no gannet binary beside this one: cargo build --release")
 }
 
 /// A process of `gannet all` in a folder of its own; killed when it goes out of scope.
@@ -152,5 +150,7 @@ pub fn v5_datagram(sequence: u32, seconds: u32) -> Vec<u8> {
     bytes
 }
 
+#[cfg(test)]
+mod print;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 mod equality;
 mod flood;
 mod late;
+mod loss;
 mod rig;
 mod rows;
 mod silent;
