@@ -38,6 +38,7 @@ TYPES = {
     "mac": pa.binary(6),
     "timestamp_ms": UTC_MS,
     "list<uint32>": pa.list_(pa.uint32()),
+    "list<float64>": pa.list_(pa.float64()),
     "list<contributor>": pa.list_(CONTRIBUTOR),
     "list<member>": pa.list_(MEMBER),
 }

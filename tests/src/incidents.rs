@@ -128,7 +128,7 @@ fn anomaly(kind: AnomalyKind, second: i64) -> Anomaly {
 }
 
 /// Records with rows (the mirror has no such header: all of its).
-fn records(log: &dyn Log, topic: &str) -> Vec<Record> {
+pub fn records(log: &dyn Log, topic: &str) -> Vec<Record> {
     let partitions = log.admin().describe(topic).unwrap().unwrap().partitions;
     let mut reader = log.reader().unwrap();
     let from: Vec<(String, u32, i64)> =

@@ -8,3 +8,5 @@ pub mod e2e;
 #[cfg(test)]
 mod incidents;
 pub mod process;
+#[cfg(test)]
+mod rebuild;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::score::PastLimits;
 use crate::rules::{Limits, Rule, RuleError, RuleSet};
 
 /// Rules and their limits.
@@ -24,6 +25,13 @@ pub struct DetectConfig {
     /// How long rollup holds time back for instances that it has not heard of yet.
     #[garde(range(min = 0, max = 60_000))]
     pub grace_ms: i64,
+    /// Days of `signals` from which the models of a changed rule are rebuilt. Opening a task reads
+    /// all of them: a million points take a few seconds.
+    #[garde(range(min = 0, max = 366))]
+    pub past_days: u32,
+    /// Most points a rule and task that models are rebuilt from, the newest; about 50 bytes each.
+    #[garde(range(min = 0, max = 100_000_000))]
+    pub past_points_max: usize,
 }
 
 /// A configuration that detect cannot run.
@@ -42,11 +50,18 @@ impl Default for DetectConfig {
             groups_max: limits.groups_max,
             left_out_after: 10,
             grace_ms: 1000,
+            past_days: 7,
+            past_points_max: PastLimits::default().points_max,
         }
     }
 }
 
 impl DetectConfig {
+    pub fn past(&self) -> PastLimits {
+        let past_ms = i64::from(self.past_days) * 86_400_000;
+        PastLimits { past_ms, points_max: self.past_points_max }
+    }
+
     /// Plans the rules.
     pub fn load(&self) -> Result<RuleSet, ConfigError> {
         let limits = Limits { rules_max: self.rules_max, groups_max: self.groups_max };

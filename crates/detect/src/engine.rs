@@ -3,8 +3,11 @@
 //! messages are `runtime`'s.
 
 pub mod key;
+mod keytext;
 mod late;
 mod limit;
+mod lost;
+mod oversize;
 mod panes;
 pub mod points;
 mod reading;
@@ -26,3 +29,5 @@ pub const RULE: &str = "rule";
 pub const PLAN_FP: &str = "plan-fp";
 /// Header of a partial: first instant of its pane.
 pub const PANE: &str = "pane";
+/// Header of a partial that has only the groups of state rows which no message could carry.
+pub const LOST: &str = "lost";

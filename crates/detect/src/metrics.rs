@@ -13,12 +13,18 @@ pub const ROLLUP_ROWS_DROPPED: &str = "gannet_rollup_dropped_rows_total";
 pub const ROLLUP_ROWS_FUTURE: &str = "gannet_rollup_future_rows_total";
 /// State rows sent, by rule.
 pub const ROLLUP_STATES: &str = "gannet_rollup_state_rows_total";
+/// State rows that no message could carry; they are on `partials.v1.dlq`, by rule.
+pub const ROLLUP_STATES_REFUSED: &str = "gannet_rollup_refused_state_rows_total";
 /// State rows taken in, by rule.
 pub const SCORE_STATES: &str = "gannet_score_state_rows_total";
 /// Windows closed, by rule.
 pub const SCORE_WINDOWS: &str = "gannet_score_windows_total";
 /// Windows whose final half failed, by rule: their points are missing.
 pub const SCORE_WINDOWS_FAILED: &str = "gannet_score_failed_windows_total";
+/// Points of which some rows were lost (`complete` is false), by rule.
+pub const SCORE_POINTS_INCOMPLETE: &str = "gannet_score_incomplete_points_total";
+/// Points of `signals` that a rule's models were not rebuilt from, for the limit, by rule.
+pub const SCORE_PAST_REFUSED: &str = "gannet_score_refused_past_points_total";
 /// Groups that went into `other` because their rule had too many, by rule.
 pub const SCORE_GROUPS_OTHER: &str = "gannet_score_other_groups_total";
 /// Series forgotten, by rule and reason (`absent`, `limit`).

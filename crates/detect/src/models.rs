@@ -21,8 +21,8 @@ pub use spec::{ModelKind, ModelSpec, ParamError};
 pub use syn_flood::{SynFlood, SynFloodParams};
 pub use threshold::{Threshold, ThresholdParams};
 
-/// The format of every model's saved state. A snapshot of another format is not read: the models
-/// are rebuilt from `signals`.
+/// The format of every model's saved state, part of each rule's fingerprint: a snapshot of another
+/// format is not read, the models are rebuilt from `signals`.
 pub const STATE_FORMAT: u32 = 1;
 
 /// A window that has closed.

@@ -13,7 +13,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{Compiled, Limits, Plan, RuleSet, Watched, WindowSpec, Windowed};
+pub use compile::{Compiled, Limits, Plan, RowPlan, RuleSet, Watched, WindowSpec, Windowed};
 pub use error::{RuleError, SqlPlace};
 pub use period::Period;
 pub use spec::{Absent, EntityColumn, Rule, Source, Watch, WindowText, parse};

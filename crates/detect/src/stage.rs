@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bus::TaskId;
+use bus::config::LimitsConfig;
 use runtime::task::{InputSpec, SourceTasks, Stage, WriterPolicy};
 
 use crate::engine::Reading;
 use crate::engine::rollup::Rollup;
-use crate::engine::score::Score;
+use crate::engine::score::{PastLimits, Score};
 use crate::rules::{RuleSet, Source};
 
 const ROLLUP: &str = "rollup";
@@ -34,12 +35,14 @@ pub struct RollupStage {
     reading: BTreeMap<Source, Arc<Reading>>,
     instances: WriterPolicy,
     config_fp: String,
+    message_bytes_max: usize,
 }
 
 pub struct ScoreStage {
     rules: Arc<RuleSet>,
     topics: Arc<Topics>,
     config_fp: String,
+    past: PastLimits,
 }
 
 // === impl Topics ===
@@ -91,7 +94,14 @@ impl RollupStage {
                 grace_ms: config.grace_ms,
             },
             config_fp: config_fp.to_owned(),
+            message_bytes_max: LimitsConfig::default().bytes_max,
         }
+    }
+
+    /// With the log's own limit of a message.
+    pub fn with_message_bytes_max(mut self, bytes: usize) -> RollupStage {
+        self.message_bytes_max = bytes;
+        self
     }
 }
 
@@ -118,6 +128,7 @@ impl Stage for RollupStage {
         let source = self.topics.source(&task.topic).expect("tasks are of the stage's inputs");
         let reading = Arc::clone(&self.reading[&source]);
         Rollup::new(Arc::clone(&self.rules), Arc::clone(&self.topics), source, reading)
+            .with_message_bytes_max(self.message_bytes_max)
     }
 
     /// The watermark that was said goes with every commit.
@@ -134,7 +145,14 @@ impl Stage for RollupStage {
 
 impl ScoreStage {
     pub fn new(rules: Arc<RuleSet>, topics: Topics, config_fp: &str) -> ScoreStage {
-        ScoreStage { rules, topics: Arc::new(topics), config_fp: config_fp.to_owned() }
+        let (topics, config_fp) = (Arc::new(topics), config_fp.to_owned());
+        ScoreStage { rules, topics, config_fp, past: PastLimits::default() }
+    }
+
+    /// With limits of what models are rebuilt from.
+    pub fn with_past(mut self, past: PastLimits) -> ScoreStage {
+        self.past = past;
+        self
     }
 }
 
@@ -160,8 +178,9 @@ impl Stage for ScoreStage {
         vec![self.topics.signals.clone(), self.topics.evidence.clone()]
     }
 
-    fn engine(&self, _: &TaskId) -> Score {
+    fn engine(&self, task: &TaskId) -> Score {
         Score::new(Arc::clone(&self.rules), Arc::clone(&self.topics))
+            .of_partition(task.partition, self.past)
     }
 
     fn snapshots(&self) -> bool {

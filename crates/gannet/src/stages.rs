@@ -56,9 +56,11 @@ impl Prepared {
             let fingerprint = config.decisive(Stage::Detect)?.fingerprint;
             let topics = topics(config, &**log)?;
             let rollup =
-                RollupStage::new(Arc::clone(&rules), topics.clone(), &config.detect, &fingerprint);
+                RollupStage::new(Arc::clone(&rules), topics.clone(), &config.detect, &fingerprint)
+                    .with_message_bytes_max(config.bus.limits.bytes_max);
             threads.push(task_thread(config, log, rollup));
-            threads.push(task_thread(config, log, ScoreStage::new(rules, topics, &fingerprint)));
+            let score = ScoreStage::new(rules, topics, &fingerprint);
+            threads.push(task_thread(config, log, score.with_past(config.detect.past())));
         }
         if stages.contains(&Stage::Correlate) {
             let fingerprint = config.decisive(Stage::Correlate)?.fingerprint;

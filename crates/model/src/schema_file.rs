@@ -77,6 +77,7 @@ fn data_type(name: &str) -> Option<DataType> {
         "mac" => DataType::FixedSizeBinary(6),
         "timestamp_ms" => timestamp(),
         "list<uint32>" => list(DataType::UInt32),
+        "list<float64>" => list(DataType::Float64),
         "list<contributor>" => list(DataType::Struct(contributor())),
         "list<member>" => list(DataType::Struct(member())),
         _ => return None,

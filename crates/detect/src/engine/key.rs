@@ -6,7 +6,13 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use model::addr;
 
 /// What stands for null in a key.
-const NULL: &str = "-";
+pub const NULL: &str = "-";
+
+/// The group of what is over a rule's limit.
+pub const OTHER: &str = "other";
+/// Its address: all ones, which no host has (RFC 4291 §2.7: multicast with reserved flags and
+/// scope).
+pub const OTHER_ADDR: [u8; 16] = [0xff; 16];
 
 /// A value as text: addresses as addresses, all else as Arrow prints it.
 pub fn value_text(array: &dyn Array, row: usize) -> String {
@@ -17,6 +23,9 @@ pub fn value_text(array: &dyn Array, row: usize) -> String {
         DataType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
         DataType::FixedSizeBinary(addr::WIDTH) => {
             let bytes = array.as_fixed_size_binary().value(row);
+            if bytes == OTHER_ADDR {
+                return OTHER.to_owned();
+            }
             addr::to_ip(bytes).map_or_else(|| NULL.to_owned(), |ip| ip.to_string())
         }
         _ => {

@@ -5,19 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, RecordBatch, StringArray, UInt32Array, new_null_array,
+    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, RecordBatch, StringArray, UInt32Array,
+    new_null_array,
 };
 use arrow::compute::take_record_batch;
 use arrow::datatypes::DataType;
 use bus::partition::{murmur2, partition};
 use bytes::Bytes;
+use model::addr;
 use runtime::task::Place;
 use sql::{CutPlan, SqlError};
 
-use super::key::value_text;
-
-/// The group of what is over the limit.
-pub const OTHER: &str = "other";
+use super::key::{OTHER, OTHER_ADDR, value_text};
 
 /// The rows of each shard's partition.
 pub fn by_shard(
@@ -100,6 +99,11 @@ fn as_other(rows: RecordBatch, groups: usize, domain: usize) -> Result<RecordBat
 fn other(kind: &DataType, rows: usize) -> ArrayRef {
     match kind {
         DataType::Utf8 => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(OTHER, rows))),
+        DataType::FixedSizeBinary(addr::WIDTH) => {
+            let all = std::iter::repeat_n(OTHER_ADDR, rows);
+            let all = FixedSizeBinaryArray::try_from_iter(all);
+            all.map_or_else(|_| new_null_array(kind, rows), |all| Arc::new(all) as ArrayRef)
+        }
         DataType::Boolean => Arc::new(BooleanArray::from(vec![None; rows])),
         kind => new_null_array(kind, rows),
     }

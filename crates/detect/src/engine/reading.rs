@@ -36,7 +36,7 @@ impl Reading {
                     columns.extend(windowed.cut.input_columns());
                     columns.extend(place(&windowed.window.on));
                 }
-                Plan::Row { .. } => columns.extend(0..arrow.fields().len()),
+                Plan::Row(_) => columns.extend(0..arrow.fields().len()),
             }
         }
         let names = columns.iter().map(|&column| arrow.field(column).name().clone()).collect();

@@ -6,18 +6,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bus::config::LimitsConfig;
 use bytes::Bytes;
 use model::rows::Anomaly;
 use model::schema;
-use runtime::task::{BadMessage, Engine, Input, Out, Outputs, Place, RestoreError};
+use runtime::task::{
+    BadMessage, Dead, Engine, Input, Out, Outputs, Place, ROW_TOO_LARGE, RestoreError,
+};
 use sql::SqlError;
 
+use super::key::KeyColumns;
 use super::late::{Missed, Misses};
+use super::oversize::{BySize, by_size};
 use super::panes::{Part, split};
 use super::reading::{Reading, times};
-use super::{PANE, PLAN_FP, RULE, limit, row};
+use super::{LOST, PANE, PLAN_FP, RULE, limit, row};
 use crate::metrics;
-use crate::rules::{Compiled, Plan, RuleSet, Source, Windowed};
+use crate::rules::{Compiled, Plan, RowPlan, RuleSet, Source, Windowed};
 use crate::stage::Topics;
 
 /// A chunk ends at this many bytes of messages, so that memory is bounded whatever time does.
@@ -32,6 +37,8 @@ pub struct Rollup {
     said_ms: Option<i64>,
     held: Vec<Held>,
     bytes: usize,
+    /// Most bytes of a message that the log takes.
+    message_bytes_max: usize,
 }
 
 /// A message that waits for its chunk's end.
@@ -53,7 +60,15 @@ impl Rollup {
         source: Source,
         reading: Arc<Reading>,
     ) -> Rollup {
-        Rollup { rules, topics, source, reading, said_ms: None, held: Vec::new(), bytes: 0 }
+        let message_bytes_max = LimitsConfig::default().bytes_max;
+        let (said_ms, held, bytes) = (None, Vec::new(), 0);
+        Rollup { rules, topics, source, reading, said_ms, held, bytes, message_bytes_max }
+    }
+
+    /// With the log's own limit of a message.
+    pub fn with_message_bytes_max(mut self, bytes: usize) -> Rollup {
+        self.message_bytes_max = bytes;
+        self
     }
 
     fn hold(&mut self, input: &Input<'_>) -> Result<(), BadMessage> {
@@ -103,9 +118,7 @@ impl Rollup {
                         self.pane(&pane, parts, &mut misses, out);
                     }
                 }
-                Plan::Row { filter, key } => {
-                    self.rows(rule, filter, key, held, &mut misses, out);
-                }
+                Plan::Row(plan) => self.rows(rule, plan, held, &mut misses, out),
             }
         }
         misses.send(|message| whole(&held[message]), out);
@@ -148,7 +161,7 @@ impl Rollup {
         match self.partial(pane, parts) {
             Ok(state) => {
                 out.count(metrics::ROLLUP_ROWS_OUT, &labels, rows);
-                self.send(pane, &state, out);
+                self.send(pane, state, out);
             }
             Err(_) if parts.len() > 1 => {
                 // One row fails the whole chunk's query: find its message, keep the others.
@@ -174,36 +187,75 @@ impl Rollup {
         pane.windowed.cut.partial_projected(&chunk)
     }
 
-    /// A pane's state rows, each to the partition of its shard.
-    fn send(&self, pane: &PaneOf<'_>, state: &RecordBatch, out: &mut Outputs) {
-        let PaneOf { rule, windowed, pane_ms, newest } = pane;
-        let labels = [("rule", rule.name.as_str())];
-        out.count(metrics::ROLLUP_STATES, &labels, state.num_rows() as u64);
-        for (place, batch) in limit::by_shard(state, &windowed.shard, self.topics.partitions) {
-            out.send(Out {
-                topic: self.topics.partials.clone(),
-                schema: "partials/1".to_owned(),
-                schema_fp: schema::fingerprint(&batch.schema()),
-                batch,
-                place,
-                key: None,
-                min_ts_ms: *pane_ms,
-                max_ts_ms: *newest,
-                headers: vec![
-                    (RULE.to_owned(), rule.name.clone()),
-                    (PLAN_FP.to_owned(), rule.plan_fp.clone()),
-                    (PANE.to_owned(), pane_ms.to_string()),
-                ],
-                urgent: false,
-            });
+    /// A pane's state rows, each to the partition of its shard. Of a row that no message can carry
+    /// its group goes there, so that score knows what is missing, and the row to the dead letters.
+    fn send(&self, pane: &PaneOf<'_>, state: RecordBatch, out: &mut Outputs) {
+        let labels = [("rule", pane.rule.name.as_str())];
+        let BySize { fits, over } = by_size(state, self.message_bytes_max);
+        out.count(metrics::ROLLUP_STATES, &labels, fits.num_rows() as u64);
+        self.send_to_shards(pane, &fits, &[], out);
+        for (row, bytes) in over {
+            out.count(metrics::ROLLUP_STATES_REFUSED, &labels, 1);
+            let groups: Vec<usize> = (0..pane.windowed.cut.group_columns()).collect();
+            let group = row.project(&groups).expect("group columns come first");
+            let lost = (LOST.to_owned(), ROW_TOO_LARGE.to_owned());
+            self.send_to_shards(pane, &group, &[lost], out);
+            let named = group.schema();
+            let names = named.fields().iter().map(|field| field.name().as_str());
+            let key = KeyColumns::new(names.zip(group.columns())).text(0);
+            let reason = format!(
+                "the state of rule {}, pane {}, {key} has {bytes} bytes, a message at most {}",
+                pane.rule.name, pane.pane_ms, self.message_bytes_max
+            );
+            let out_row = self.partial_of(pane, row, Place::Fixed(0), &[]);
+            out.dead(Dead { out: out_row, kind: ROW_TOO_LARGE, reason });
+        }
+    }
+
+    fn send_to_shards(
+        &self,
+        pane: &PaneOf<'_>,
+        state: &RecordBatch,
+        headers: &[(String, String)],
+        out: &mut Outputs,
+    ) {
+        let shard = &pane.windowed.shard;
+        for (place, batch) in limit::by_shard(state, shard, self.topics.partitions) {
+            out.send(self.partial_of(pane, batch, place, headers));
+        }
+    }
+
+    fn partial_of(
+        &self,
+        pane: &PaneOf<'_>,
+        batch: RecordBatch,
+        place: Place,
+        headers: &[(String, String)],
+    ) -> Out {
+        let PaneOf { rule, pane_ms, newest, .. } = pane;
+        let own = vec![
+            (RULE.to_owned(), rule.name.clone()),
+            (PLAN_FP.to_owned(), rule.plan_fp.clone()),
+            (PANE.to_owned(), pane_ms.to_string()),
+        ];
+        Out {
+            topic: self.topics.partials.clone(),
+            schema: "partials/1".to_owned(),
+            schema_fp: schema::fingerprint(&batch.schema()),
+            batch,
+            place,
+            key: None,
+            min_ts_ms: *pane_ms,
+            max_ts_ms: *newest,
+            headers: own.into_iter().chain(headers.iter().cloned()).collect(),
+            urgent: false,
         }
     }
 
     fn rows(
         &self,
         rule: &Compiled,
-        filter: &sql::RowFilter,
-        key: &[String],
+        plan: &RowPlan,
         held: &[Held],
         misses: &mut Misses,
         out: &mut Outputs,
@@ -212,7 +264,7 @@ impl Rollup {
         let not_before_ms = self.said_ms.unwrap_or(i64::MIN);
         for (message, held) in held.iter().enumerate() {
             let rows = held.batch.num_rows();
-            match row::anomalies(rule, filter, key, &held.batch, not_before_ms) {
+            match row::anomalies(rule, plan, &held.batch, not_before_ms) {
                 Ok(anomalies) => {
                     out.count(metrics::ROLLUP_ROWS_OUT, &labels, rows as u64);
                     out.count(metrics::ROLLUP_ANOMALIES, &labels, anomalies.len() as u64);

@@ -1,45 +1,57 @@
-//! Rules without a window: each row that matches is an anomaly at once, said by rollup.
+//! Rules without a window: each row that matches is an anomaly at once, said by rollup. Rollup
+//! keeps nothing between rows: a rule that says when it clears has one anomaly a key, opened again
+//! and again under the same id, and the row that ends it finds that id by its own key.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use model::rows::{Anomaly, AnomalyKind, Entity};
 use model::schema::hex16;
-use sql::{RowFilter, SqlError};
+use sql::SqlError;
 
 use super::key::KeyColumns;
 use super::reading::times;
 use crate::models::ModelKind;
-use crate::rules::Compiled;
+use crate::rules::{Compiled, RowPlan};
+
+/// In ids, the opening time of the one anomaly that a key has.
+const ONE_A_KEY: i64 = 0;
 
 /// The anomalies in a batch with all columns of the rule's source. `not_before_ms` is the watermark
 /// that was sent: nothing older may follow it.
 pub fn anomalies(
     rule: &Compiled,
-    filter: &RowFilter,
-    key: &[String],
+    plan: &RowPlan,
     batch: &RecordBatch,
     not_before_ms: i64,
 ) -> Result<Vec<Anomaly>, SqlError> {
-    let matches = filter.matches(batch)?;
+    let opens = plan.filter.matches(batch)?;
+    let clears = plan.clear.as_ref().map(|clear| clear.matches(batch)).transpose()?;
     let (received, _) = times(batch, super::reading::RECEIVED);
-    let columns = key
+    let columns = plan
+        .key
         .iter()
         .filter_map(|name| batch.column_by_name(name).map(|column| (name.as_str(), column)));
     let key = KeyColumns::new(columns);
-    let rows = (0..batch.num_rows()).filter(|&row| matches.value(row));
-    let one = |row: usize| {
+    let kind_of = |row: usize| match (opens.value(row), &clears) {
+        (true, _) => Some(AnomalyKind::Open),
+        (false, Some(clears)) if clears.value(row) => Some(AnomalyKind::Clear),
+        _ => None,
+    };
+    let rows = (0..batch.num_rows()).filter_map(|row| Some((row, kind_of(row)?)));
+    let one = |(row, kind): (usize, AnomalyKind)| {
         let (key_text, at_ms) = (key.text(row), received[row]);
         let domain = text(batch, "domain", row).unwrap_or_default();
         let entity = rule.entity.as_ref().and_then(|entity| {
             let name = text(batch, &entity.column, row)?;
             Some(Entity { kind: entity.kind.clone(), name })
         });
+        let opened_ms = if plan.clear.is_some() { ONE_A_KEY } else { at_ms };
         Anomaly {
-            id: id(&rule.fingerprint, &domain, &key_text, ModelKind::Row, at_ms),
+            id: id(&rule.fingerprint, &domain, &key_text, ModelKind::Row, opened_ms),
             domain,
             time_ms: at_ms.max(not_before_ms),
             rule: rule.name.clone(),
             key: key_text,
-            kind: AnomalyKind::Open,
+            kind,
             model: ModelKind::Row.as_str().to_owned(),
             entity,
             value_name: "row".to_owned(),

@@ -1,14 +1,17 @@
 //! A rule's state in a snapshot: one block of open panes, one of series and models. Panes are kept
-//! by the plan's fingerprint, models by the rule's: a changed rule starts with what still fits.
+//! by the plan's fingerprint, models by the rule's: a changed rule starts with what still fits, and
+//! has its models from `signals`.
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use runtime::task::{Block, RestoreError};
 use serde::{Deserialize, Serialize};
 
+use super::lost::LostPanes;
+use super::score::Estate;
 use super::series::SeriesTable;
 use super::states::States;
-use crate::models::{Lifecycle, STATE_FORMAT};
+use crate::models::Lifecycle;
 
 const PANES: &str = "panes";
 const MODELS: &str = "models";
@@ -18,15 +21,24 @@ pub struct SavedPanes {
     plan_fp: String,
     pub next_start_ms: i64,
     panes: Vec<(i64, u32, Vec<Vec<u8>>)>,
+    pub lost: LostPanes,
 }
 
 #[derive(Serialize, Deserialize)]
 pub struct SavedModels {
-    format: u32,
-    fingerprint: String,
+    /// Of the rule and of its models' format.
+    pub fingerprint: String,
     pub series: SeriesTable,
     /// In the rule's order of watches and models.
-    pub models: Vec<(Vec<u8>, Lifecycle)>,
+    pub models: Vec<SavedModel>,
+    /// What another form of the rule has left open.
+    pub estate: Estate,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct SavedModel {
+    pub bytes: Vec<u8>,
+    pub life: Lifecycle,
 }
 
 /// The block's rule and what it holds.
@@ -61,7 +73,13 @@ fn block(rule: &str, what: &str, value: &impl Serialize) -> Block {
 // === impl SavedPanes ===
 
 impl SavedPanes {
-    pub fn block(rule: &str, plan_fp: &str, next_start_ms: i64, states: &States) -> Block {
+    pub fn block(
+        rule: &str,
+        plan_fp: &str,
+        next_start_ms: i64,
+        states: &States,
+        lost: &LostPanes,
+    ) -> Block {
         let encode = |batch: &RecordBatch| {
             let bytes = model::ipc::encode(batch);
             bytes.expect("a batch that came as arrow is written as arrow").to_vec()
@@ -70,8 +88,13 @@ impl SavedPanes {
             (*pane, *source, batches.iter().map(encode).collect())
         });
         let panes = panes.collect();
-        let saved = SavedPanes { plan_fp: plan_fp.to_owned(), next_start_ms, panes };
-        block(rule, PANES, &saved)
+        let (plan_fp, lost) = (plan_fp.to_owned(), lost.clone());
+        block(rule, PANES, &SavedPanes { plan_fp, next_start_ms, panes, lost })
+    }
+
+    /// The panes that are open.
+    pub fn pane_times(&self) -> impl Iterator<Item = i64> {
+        self.panes.iter().map(|(pane_ms, ..)| *pane_ms)
     }
 
     /// The states, if they are this plan's.
@@ -93,27 +116,15 @@ impl SavedPanes {
 // === impl SavedModels ===
 
 impl SavedModels {
-    pub fn block(
-        rule: &str,
-        fingerprint: &str,
-        series: &SeriesTable,
-        models: Vec<(Vec<u8>, Lifecycle)>,
-    ) -> Block {
-        let saved = SavedModels {
-            format: STATE_FORMAT,
-            fingerprint: fingerprint.to_owned(),
-            series: series.clone(),
-            models,
-        };
-        block(rule, MODELS, &saved)
+    pub fn block(&self, rule: &str) -> Block {
+        block(rule, MODELS, self)
     }
 
     /// Whether it is of this rule and of this program's models.
     pub fn fits(&self, fingerprint: &str, models: usize) -> bool {
-        self.format == STATE_FORMAT
-            && self.fingerprint == fingerprint
+        self.fingerprint == fingerprint
             && self.models.len() == models
             && self.series.is_whole()
-            && self.models.iter().all(|(_, life)| life.is_whole())
+            && self.models.iter().all(|model| model.life.is_whole())
     }
 }

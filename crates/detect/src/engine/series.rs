@@ -23,6 +23,14 @@ pub struct SeriesTable {
     slots: u32,
 }
 
+/// A series that was forgotten: its slot is another's from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    pub key: SeriesKey,
+    pub series: Series,
+    pub why: Forgotten,
+}
+
 /// Why a series was forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgotten {
@@ -60,23 +68,27 @@ impl SeriesTable {
         slot
     }
 
+    pub fn slot(&self, key: &SeriesKey) -> Option<u32> {
+        self.series.get(key).map(|series| series.slot)
+    }
+
     /// Forgets what was last seen before `before_ms`, then absent ones while there are more than
     /// `max`; in the order of keys.
-    pub fn forget(&mut self, before_ms: i64, now_ms: i64, max: usize) -> Vec<(u32, Forgotten)> {
+    pub fn forget(&mut self, before_ms: i64, now_ms: i64, max: usize) -> Vec<Gone> {
         let mut gone = Vec::new();
         let mut over = self.series.len().saturating_sub(max);
-        self.series.retain(|_, series| {
+        self.series.retain(|key, series| {
             let why = match series.seen_ms {
                 seen if seen < before_ms => Forgotten::Absent,
                 seen if seen < now_ms && over > 0 => Forgotten::Limit,
                 _ => return true,
             };
             over = over.saturating_sub(1);
-            gone.push((series.slot, why));
+            gone.push(Gone { key: key.clone(), series: series.clone(), why });
             false
         });
         // The lowest free slot is given first: a function of the input alone.
-        self.free.extend(gone.iter().map(|(slot, _)| *slot));
+        self.free.extend(gone.iter().map(|gone: &Gone| gone.series.slot));
         self.free.sort_unstable_by(|a, b| b.cmp(a));
         gone
     }

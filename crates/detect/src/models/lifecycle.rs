@@ -53,6 +53,19 @@ impl Lifecycle {
         self.opened_ms[slot] != CLOSED
     }
 
+    /// Start of the window that opened the slot's anomaly, while it is open.
+    pub fn opened_ms(&self, slot: usize) -> Option<i64> {
+        self.opened_ms.get(slot).copied().filter(|opened_ms| *opened_ms != CLOSED)
+    }
+
+    /// Takes up an anomaly that is open already. How bad it was said to be is not known any more,
+    /// so it is not called worse.
+    pub fn reopen(&mut self, slot: usize, opened_ms: i64) {
+        self.forget(slot);
+        self.opened_ms[slot] = opened_ms;
+        self.reported[slot] = f64::INFINITY;
+    }
+
     /// All columns have the same length: a restored state may be another program's.
     pub fn is_whole(&self) -> bool {
         let n = self.opened_ms.len();

@@ -11,7 +11,7 @@ use super::condition;
 use super::domain::{Rewritten, with_domain};
 use super::error::{RuleError, SqlPlace};
 use super::spec::{Absent, EntityColumn, Rule, Source, Watch, WindowText};
-use crate::models::{ModelSpec, Window};
+use crate::models::{ModelSpec, STATE_FORMAT, Window};
 
 /// Limits of a rule set, from the stage's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,8 @@ pub struct Compiled {
     pub from: Source,
     pub plan: Plan,
     pub entity: Option<EntityColumn>,
-    /// Over all that decides what its anomalies are: models are kept by it.
+    /// Over all that decides what its anomalies are, and their models' format: models are kept by
+    /// it.
     pub fingerprint: String,
     /// Over what decides its state rows: a partial with another is not read.
     pub plan_fp: String,
@@ -50,10 +51,15 @@ pub struct Compiled {
 pub enum Plan {
     Windowed(Box<Windowed>),
     /// No window: each row that matches is an anomaly of its key.
-    Row {
-        filter: RowFilter,
-        key: Vec<String>,
-    },
+    Row(Box<RowPlan>),
+}
+
+#[derive(Debug)]
+pub struct RowPlan {
+    pub filter: RowFilter,
+    /// Rows that end the anomaly of their key.
+    pub clear: Option<RowFilter>,
+    pub key: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -148,7 +154,7 @@ impl Compiled {
     pub fn windowed(&self) -> Option<&Windowed> {
         match &self.plan {
             Plan::Windowed(windowed) => Some(windowed),
-            Plan::Row { .. } => None,
+            Plan::Row(_) => None,
         }
     }
 }
@@ -200,7 +206,8 @@ fn compile(rule: Rule, limits: Limits) -> Result<Compiled, RuleError> {
     let decisive = (&rule.window, &rule.key, &rule.watch, &rule.entity, &rule.forget_after);
     let bytes = postcard::to_stdvec(&decisive)
         .map_err(|error| RuleError::new(&name, format!("it has no fingerprint: {error}")))?;
-    let fingerprint = hex16(&[plan_fp.as_bytes(), &bytes].concat());
+    let format = STATE_FORMAT.to_le_bytes();
+    let fingerprint = hex16(&[plan_fp.as_bytes(), &bytes, &format].concat());
     Ok(Compiled { name: rule.name, from, plan, entity: rule.entity, fingerprint, plan_fp })
 }
 
@@ -223,12 +230,17 @@ fn row(rule: &Rule, when: &str, from: Source) -> Result<(Plan, String), RuleErro
             return fail(&format!("key: {} has no column {column}", from.as_str()));
         }
     }
-    let filter = RowFilter::new(when, schema).map_err(|error| {
-        let place = SqlPlace::of(when, error.line, error.column);
-        RuleError::new(&rule.name, error.message).at(place)
-    })?;
-    let of_plan = format!("when\n{when}\n{}", rule.key.join(","));
-    Ok((Plan::Row { filter, key: rule.key.clone() }, of_plan))
+    let filter_of = |text: &str| {
+        RowFilter::new(text, schema.clone()).map_err(|error| {
+            let place = SqlPlace::of(text, error.line, error.column);
+            RuleError::new(&rule.name, error.message).at(place)
+        })
+    };
+    let filter = filter_of(when)?;
+    let clear = rule.clear_when.as_deref().map(filter_of).transpose()?;
+    let clear_when = rule.clear_when.as_deref().unwrap_or_default();
+    let of_plan = format!("when\n{when}\n{clear_when}\n{}", rule.key.join(","));
+    Ok((Plan::Row(Box::new(RowPlan { filter, clear, key: rule.key.clone() })), of_plan))
 }
 
 fn windowed(
@@ -238,6 +250,11 @@ fn windowed(
     limits: Limits,
 ) -> Result<(Plan, String), RuleError> {
     let fail = |message: String| RuleError::new(&rule.name, message);
+    if rule.clear_when.is_some() {
+        return Err(fail(
+            "clear_when belongs to a rule with when; models clear by themselves".into(),
+        ));
+    }
     let Some(text) = &rule.window else {
         return Err(fail("a rule with sql needs a window: { size: 60s }".into()));
     };
@@ -385,7 +402,7 @@ fn check_entity(rule: &Rule, from: Source, plan: &Plan) -> Result<(), String> {
         Plan::Windowed(windowed) => {
             windowed.key.iter().any(|key| key.name.eq_ignore_ascii_case(&entity.column))
         }
-        Plan::Row { .. } => from.schema().arrow.index_of(&entity.column).is_ok(),
+        Plan::Row(_) => from.schema().arrow.index_of(&entity.column).is_ok(),
     };
     if known {
         return Ok(());

@@ -35,6 +35,10 @@ pub struct Rule {
     /// A rule without a window: each row for which this holds is an anomaly.
     #[serde(default)]
     pub when: Option<String>,
+    /// Of a rule without a window: a row of the same key for which this holds ends the anomaly. A
+    /// row for which both hold opens one.
+    #[serde(default)]
+    pub clear_when: Option<String>,
     /// The shorthand `cpu_usage > 90 for 5 minutes`, over `source`.
     #[serde(default)]
     pub condition: Option<String>,

@@ -72,6 +72,15 @@ fn lists(
     Arc::new(ListArray::new(item, offsets, values, nulls))
 }
 
+/// A list of numbers a row; a row without any is null.
+pub fn floats(rows: &[&[Option<f64>]]) -> ArrayRef {
+    let item = Arc::new(Field::new("item", DataType::Float64, true));
+    let offsets = OffsetBuffer::from_lengths(rows.iter().map(|row| row.len()));
+    let nulls = NullBuffer::from_iter(rows.iter().map(|row| !row.is_empty()));
+    let values = float(rows.iter().flat_map(|row| row.iter().copied()));
+    Arc::new(ListArray::new(item, offsets, values, Some(nulls)))
+}
+
 pub fn contributors(rows: &[&[Contributor]]) -> ArrayRef {
     let lengths: Vec<usize> = rows.iter().map(|row| row.len()).collect();
     let all = || rows.iter().flat_map(|row| row.iter());

@@ -75,6 +75,16 @@ pub fn float_at(array: &Float64Array, row: usize) -> Option<f64> {
     array.is_valid(row).then(|| array.value(row))
 }
 
+/// The numbers of one row of a list column; none where the list is null.
+pub fn floats_at(list: &ListArray, row: usize) -> Vec<Option<f64>> {
+    if list.is_null(row) {
+        return Vec::new();
+    }
+    let values = list.value(row);
+    let floats = values.as_primitive_opt::<Float64Type>();
+    floats.map_or_else(Vec::new, |floats| floats.iter().collect())
+}
+
 pub fn time_at(array: &TimestampMillisecondArray, row: usize) -> Option<i64> {
     array.is_valid(row).then(|| array.value(row))
 }

@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 
 use super::build;
-use super::read::{Columns, RowError, float_at};
+use super::read::{Columns, RowError, float_at, floats_at, text_at};
 use crate::schema;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -24,11 +24,16 @@ pub struct Signal {
     /// −log10 of a tail probability.
     pub score: Option<f64>,
     pub anomalous: bool,
+    /// `model=id` of the open anomalies, joined by a comma.
+    pub anomalies: Option<String>,
+    /// Further result columns that the models read.
+    pub inputs: Vec<Option<f64>>,
 }
 
 impl Signal {
     pub fn to_batch(rows: &[Signal]) -> Result<RecordBatch, RowError> {
         let all = || rows.iter();
+        let inputs: Vec<&[Option<f64>]> = all().map(|r| &r.inputs[..]).collect();
         let columns = vec![
             build::text(all().map(|r| r.domain.as_str())),
             build::text(all().map(|r| r.rule.as_str())),
@@ -44,6 +49,8 @@ impl Signal {
             build::float(all().map(|r| r.upper)),
             build::float(all().map(|r| r.score)),
             build::boolean(all().map(|r| r.anomalous)),
+            build::text_or_null(all().map(|r| r.anomalies.as_deref())),
+            build::floats(&inputs),
         ];
         Ok(build::batch(schema::signals(), rows.len(), columns)?)
     }
@@ -59,6 +66,7 @@ impl Signal {
         let (expected, lower) = (columns.float("expected")?, columns.float("lower")?);
         let upper = columns.float("upper")?;
         let (complete, anomalous) = (columns.boolean("complete")?, columns.boolean("anomalous")?);
+        let (anomalies, inputs) = (text("anomalies")?, columns.list("inputs")?);
         let one = |i: usize| Signal {
             domain: domain.value(i).to_owned(),
             rule: rule.value(i).to_owned(),
@@ -74,6 +82,8 @@ impl Signal {
             upper: float_at(upper, i),
             score: float_at(score, i),
             anomalous: anomalous.value(i),
+            anomalies: text_at(anomalies, i),
+            inputs: floats_at(inputs, i),
         };
         Ok((0..batch.num_rows()).map(one).collect())
     }

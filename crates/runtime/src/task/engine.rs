@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use bus::{Meta, Record, TaskId};
 use bytes::Bytes;
 
-use super::outputs::Outputs;
+use super::outputs::{Count, Outputs};
 use super::watermarks::Watermarks;
 
 /// One message of a task's input: headers decoded, not a duplicate, in offset order.
@@ -68,6 +68,31 @@ pub trait Engine: Send {
     fn restore_note(&mut self, note: &str) -> Result<(), RestoreError> {
         Err(RestoreError(format!("unexpected note of {} bytes", note.len())))
     }
+
+    /// What of the past the state lacks, once it is restored and before the first message; `None`
+    /// where nothing is missing. The rows come by `history`, then `history_read` is called.
+    fn history_wanted(&self) -> Option<History> {
+        None
+    }
+
+    /// Committed rows of the past: each partition in order, partitions in any order. A later
+    /// restore of the same state finds what was written since as well: only what lies before the
+    /// state's own next step may count, or two restores differ.
+    fn history(&mut self, _: &RecordBatch) {}
+
+    /// The past has been read. What is to be counted of it, with at most one label each.
+    fn history_read(&mut self) -> Vec<Count> {
+        Vec::new()
+    }
+}
+
+/// A topic to be read from a time on, or from its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The full name.
+    pub topic: String,
+    /// By the records' timestamps.
+    pub since_ms: Option<i64>,
 }
 
 /// Most bytes of an engine's note: with the writers it must fit the offset's metadata, of which a

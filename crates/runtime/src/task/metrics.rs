@@ -26,6 +26,10 @@ pub const SKIPS_REFUSED: &str = "gannet_task_skips_refused_total";
 pub const RESTORES: &str = "gannet_task_restores_total";
 /// Restores that the log could not serve whole: a snapshot was unreadable, or input is gone.
 pub const RESTORES_INCOMPLETE: &str = "gannet_task_restores_incomplete_total";
+/// Rows of the past that were read for an engine after its restore.
+pub const HISTORY_ROWS: &str = "gannet_task_history_rows_total";
+/// Messages of the past that could not be read, and are missing in it.
+pub const HISTORY_UNREADABLE: &str = "gannet_task_unreadable_history_messages_total";
 /// Attempts to take a task over that failed and are made again.
 pub const OPENS_FAILED: &str = "gannet_task_opens_failed_total";
 /// Tasks taken over anew because nothing of their input arrived.

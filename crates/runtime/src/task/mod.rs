@@ -4,6 +4,7 @@
 
 mod breaker;
 mod engine;
+mod history;
 mod lost;
 mod metadata;
 pub mod metrics;
@@ -24,12 +25,13 @@ mod watermarks;
 mod writers;
 
 pub use engine::{
-    BadMessage, Block, Engine, Input, InputSpec, NOTE_BYTES_MAX, RestoreError, SourceTasks, Stage,
-    WriterPolicy,
+    BadMessage, Block, Engine, History, Input, InputSpec, NOTE_BYTES_MAX, RestoreError,
+    SourceTasks, Stage, WriterPolicy,
 };
 pub use options::{
     BreakerOptions, Clock, LoopError, LoopOptions, LoopReport, SnapshotOptions, SystemClock,
 };
-pub use outputs::{Count, Emitted, Late, Out, Outputs, Place, Raw};
+pub use outputs::{Count, Dead, Emitted, Late, Out, Outputs, Place, Raw};
 pub use run::run;
+pub use stamp::ROW_TOO_LARGE;
 pub use watermarks::Watermarks;

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bus::{Committed, Log, LogError, TaskId, Tasks};
 
 use super::engine::{Block, Engine, RestoreError, Stage};
+use super::history;
 use super::metadata::{Metadata, Pointer};
 use super::metrics::{self, Tally};
 use super::options::{LoopError, LoopOptions};
@@ -55,6 +56,7 @@ impl<S: Stage> Opener<'_, S> {
                 Opened { running, from: start, lost: None }
             }
         };
+        history::read(self.log, &mut opened.running.state.engine, tally)?;
         opened.running.state.skipped.extend(skipped.clone());
         opened.running.state.next = opened.from;
         tasks.start(id, opened.from)?;

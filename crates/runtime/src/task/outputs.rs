@@ -68,6 +68,18 @@ pub enum Emitted {
     Data(Out),
     Raw(Raw),
     Late(Late),
+    Dead(Dead),
+}
+
+/// Rows that no message can carry, for `<topic>.dlq`: whole, or cut where they are too large even
+/// for that, with the reason.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dead {
+    /// The output as it would have been.
+    pub out: Out,
+    /// A bounded word, part of the letter and of a metric's label.
+    pub kind: &'static str,
+    pub reason: String,
 }
 
 /// Rows that came after their window closed, for `<input topic>.late`.
@@ -111,6 +123,11 @@ impl Outputs {
         }
     }
 
+    /// An output that cannot be sent goes to the dead letters of its topic.
+    pub fn dead(&mut self, dead: Dead) {
+        self.emitted.push(Emitted::Dead(dead));
+    }
+
     /// The task's own watermark: nothing older than this will be sent by this task any more. For
     /// each new second that it enters the loop appends heartbeats to every partition of every
     /// output topic, after the data of this message; they say the second's start, and the data
@@ -148,7 +165,7 @@ impl Outputs {
     pub fn data(&self) -> impl Iterator<Item = &Out> {
         self.emitted.iter().filter_map(|e| match e {
             Emitted::Data(out) => Some(out),
-            Emitted::Raw(_) | Emitted::Late(_) => None,
+            Emitted::Raw(_) | Emitted::Late(_) | Emitted::Dead(_) => None,
         })
     }
 

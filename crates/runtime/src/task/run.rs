@@ -294,7 +294,7 @@ impl<S: Stage> Loop<'_, S> {
                 false
             }
             Taken::Made(made, changes) => {
-                let dead = !made.dead.is_empty();
+                let dead = made.is_dead();
                 if keep == Keep::Outputs {
                     count_changes(&mut self.tally, &task, changes);
                 }

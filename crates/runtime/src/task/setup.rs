@@ -60,7 +60,11 @@ impl Setup {
             let info = describe(admin, &output)?;
             let topic: Arc<str> = Arc::from(output.as_str());
             heartbeats.extend((0..info.partitions).map(|p| (Arc::clone(&topic), p)));
-            partitions.insert(output, info.partitions);
+            partitions.insert(output.clone(), info.partitions);
+            // For rows that no message can carry.
+            if let Some(dead) = admin.describe(&format!("{output}{DEAD}"))? {
+                partitions.insert(dead.name, dead.partitions);
+            }
         }
         for mirror in stage.mirrors() {
             partitions.insert(mirror.clone(), describe(admin, &mirror)?.partitions);

@@ -11,7 +11,7 @@ use bus::{Meta, Name, OutRecord, Outgoing, Record, Time, Where, Writer, frame, h
 use bytes::Bytes;
 
 use super::engine::BadMessage;
-use super::outputs::{Count, Emitted, Late, Out, Outputs, Place, Raw};
+use super::outputs::{Count, Dead, Emitted, Late, Out, Outputs, Place, Raw};
 
 /// What all tasks of a stage stamp with.
 #[derive(Debug)]
@@ -61,6 +61,11 @@ impl Made {
         self.urgent |= later.urgent;
     }
 
+    /// Whether the message itself could not be taken: not what it made.
+    pub fn is_dead(&self) -> bool {
+        self.dead.iter().any(|reason| *reason != ROW_TOO_LARGE)
+    }
+
     fn push(&mut self, record: OutRecord) {
         self.bytes += record.payload.as_ref().map_or(0, Bytes::len);
         self.records.push(record);
@@ -95,6 +100,10 @@ impl<'a> Stamp<'a> {
                     Ok(())
                 }
                 Emitted::Late(late) => self.late(late, meta),
+                Emitted::Dead(dead) => {
+                    self.refused(dead);
+                    Ok(())
+                }
             };
             if let Err(error) = framed {
                 self.letter(&BadMessage::new("frame", error));
@@ -149,7 +158,7 @@ impl<'a> Stamp<'a> {
         let bytes = raw.payload.len();
         if bytes > self.stamper.limits.bytes_max {
             let detail = format!("a message of {bytes} bytes for {}", raw.topic);
-            return self.letter(&BadMessage { reason: "row-too-large", detail });
+            return self.letter(&BadMessage { reason: ROW_TOO_LARGE, detail });
         }
         let partitions = self.partitions(&raw.topic).max(1);
         let partition = match &raw.place {
@@ -203,7 +212,7 @@ impl<'a> Stamp<'a> {
         }
         for refused in framed.refused {
             let detail = format!("a row of {} bytes for {topic}", refused.bytes);
-            self.letter(&BadMessage { reason: "row-too-large", detail });
+            self.letter(&BadMessage { reason: ROW_TOO_LARGE, detail });
         }
         Ok(())
     }
@@ -224,10 +233,14 @@ impl<'a> Stamp<'a> {
     /// The message whole, on `<topic>.dlq`. It keeps its own headers, so ours have names of their
     /// own.
     fn letter(&mut self, bad: &BadMessage) {
+        self.letter_of(self.record, bad);
+    }
+
+    fn letter_of(&mut self, dead: &Record, bad: &BadMessage) {
         let letter =
             DeadLetter { stage: &self.stamper.stage, kind: bad.reason, reason: &bad.detail };
-        let mut record = dead_letter(self.record, &letter);
-        record.partition = self.record.partition % self.partitions(&record.topic).max(1);
+        let mut record = dead_letter(dead, &letter);
+        record.partition = dead.partition % self.partitions(&record.topic).max(1);
         let mut put = |name: &str, value: String| {
             record.headers.push((Arc::from(name), Bytes::from(value)));
         };
@@ -236,6 +249,25 @@ impl<'a> Stamp<'a> {
         self.index += 1;
         self.made.dead.push(bad.reason);
         self.made.push(record);
+    }
+
+    /// An output that no message can carry, as the dead letter of its own topic.
+    fn refused(&mut self, dead: Dead) {
+        let Dead { out, kind, reason } = dead;
+        let mut meta = self.meta(out.schema, out.schema_fp, out.headers);
+        meta.rows = u32::try_from(out.batch.num_rows()).expect("a batch has u32 rows");
+        (meta.min_ts_ms, meta.max_ts_ms) = (out.min_ts_ms, out.max_ts_ms);
+        let record = Record {
+            topic: Arc::from(out.topic),
+            partition: self.record.partition,
+            // It never was on its topic.
+            offset: -1,
+            timestamp_ms: self.record.timestamp_ms,
+            key: out.key,
+            headers: meta.headers(),
+            payload: model::ipc::encode(&out.batch).ok(),
+        };
+        self.letter_of(&record, &BadMessage { reason: kind, detail: reason });
     }
 
     fn meta(&self, schema: String, schema_fp: String, extra: Vec<(String, String)>) -> Meta {
@@ -273,6 +305,9 @@ impl<'a> Stamp<'a> {
         self.stamper.partitions.get(topic).copied().unwrap_or(0)
     }
 }
+
+/// Why an output went to the dead letters that no message can carry.
+pub const ROW_TOO_LARGE: &str = "row-too-large";
 
 /// Behind an input topic's name: rows that came after their window closed.
 pub const LATE: &str = ".late";

@@ -1,6 +1,7 @@
 //! The loop on the log in memory, with an engine that sums.
 
 mod bed;
+mod history;
 mod loops;
 mod toy;
 mod writers;

@@ -1,57 +1,65 @@
-//! One rule's half of score: its open panes, series and models, and what a closing window does.
+//! One rule's half of score: its open panes, series and models, and which windows close when. What
+//! a closed window says is `closed`'s.
+
+use std::collections::BTreeSet;
 
 use arrow::array::RecordBatch;
-use model::rows::{Anomaly, AnomalyKind, Entity, Signal};
-use model::schema;
-use runtime::task::{BadMessage, Block, Out, Outputs, Place, RestoreError};
+use model::rows::Signal;
+use runtime::task::{BadMessage, Block, Outputs, RestoreError};
 
-use super::super::points::{Present, contributors, rows_of};
-use super::super::saved::{SavedModels, SavedPanes};
-use super::super::series::{SeriesKey, SeriesTable};
+use super::super::keytext;
+use super::super::lost::{Lost, LostPanes};
+use super::super::points::rows_of;
+use super::super::saved::{SavedModel, SavedModels, SavedPanes};
+use super::super::series::{Gone, SeriesKey, SeriesTable};
 use super::super::states::States;
-use super::super::{rollup, row};
+use super::closed::{Closed, Said};
+use super::ended::{self, Estate};
+use super::past::{Past, PastLimits};
 use crate::metrics;
-use crate::models::{
-    Finding, Lifecycle, Model, ModelKind, Points, Stand, Verdict, Window, seconds,
-};
-use crate::rules::{Absent, Compiled, Watched, Windowed};
+use crate::models::{Lifecycle, Model, ModelKind};
+use crate::rules::{Compiled, Watched, Windowed};
 use crate::stage::Topics;
 
 /// No window has closed yet.
 const NEVER: i64 = i64::MIN;
 /// Series of a rule for each group that one window may have.
 const SERIES_PER_GROUP: usize = 2;
+/// Panes that one message of another plan marks: its own may be longer, not longer than a window.
+const FOREIGN_PANES_MAX: usize = 60;
+
+/// What closing a window needs beside the rule.
+pub struct Closing<'a> {
+    pub topics: &'a Topics,
+    pub past: PastLimits,
+}
 
 pub struct RuleState {
     states: States,
+    /// What of these panes is missing.
+    lost: LostPanes,
     /// Start of the next window to close; none before it comes any more.
     next_start_ms: i64,
-    series: SeriesTable,
+    pub series: SeriesTable,
     /// For each watch, its models with the lives of their anomalies.
-    watches: Vec<Vec<Judge>>,
+    pub watches: Vec<Vec<Judge>>,
+    origin: Origin,
+    /// What another form of the rule left open, until it is this one's to end.
+    estate: Estate,
 }
 
-struct Judge {
-    model: Box<dyn Model>,
-    life: Lifecycle,
+/// A model of a watched value.
+pub struct Judge {
+    pub model: Box<dyn Model>,
+    pub life: Lifecycle,
 }
 
-/// A window that has closed, with its result and all series of the rule in the order of their keys.
-struct Closed<'a> {
-    rule: &'a Compiled,
-    window: Window,
-    decided_ms: i64,
-    result: &'a RecordBatch,
-    keys: Vec<&'a SeriesKey>,
-    entities: Vec<Option<&'a str>>,
-    slots: Vec<u32>,
-    present: Present<'a>,
-}
-
-#[derive(Default)]
-struct Said {
-    signals: Vec<Signal>,
-    anomalies: Vec<Anomaly>,
+/// Where a rule's models come from.
+enum Origin {
+    /// They are in no snapshot, and no window has closed yet: what `signals` has of the past, once
+    /// it is read, waits for the first one.
+    Past(Box<Past>),
+    Known,
 }
 
 // === impl RuleState ===
@@ -65,9 +73,12 @@ impl RuleState {
         };
         RuleState {
             states: States::default(),
+            lost: LostPanes::default(),
             next_start_ms: NEVER,
             series: SeriesTable::default(),
             watches: rule.watch.iter().map(judges).collect(),
+            origin: Origin::Past(Box::default()),
+            estate: Estate::default(),
         }
     }
 
@@ -90,29 +101,118 @@ impl RuleState {
         self.states.add(rule, pane_ms, source, state).map_err(|e| BadMessage::new("merge", e))
     }
 
+    /// Groups whose state rows no message could carry.
+    pub fn add_lost(
+        &mut self,
+        rule: &Windowed,
+        pane_ms: i64,
+        keys: BTreeSet<SeriesKey>,
+    ) -> Result<(), BadMessage> {
+        if rule.window.first_window(pane_ms) < self.next_start_ms {
+            return Err(BadMessage::new("closed", format!("the windows of {pane_ms} have closed")));
+        }
+        self.lost.add(pane_ms, keys, rule.groups_max);
+        Ok(())
+    }
+
+    /// Rows of these times came as states of another plan, which are not read: the windows that
+    /// have them are not whole. Said again it changes nothing.
+    pub fn add_foreign(&mut self, rule: &Windowed, min_ts_ms: i64, max_ts_ms: i64) {
+        let window = &rule.window;
+        let (first, last) = (window.pane_of(min_ts_ms), window.pane_of(max_ts_ms));
+        let panes = (first..=last).step_by(window.pane_ms.max(1) as usize);
+        for pane_ms in panes.take(FOREIGN_PANES_MAX) {
+            self.lost.add_all(pane_ms);
+        }
+    }
+
     /// Closes all windows that end by the watermark, in order.
     pub fn close(
         &mut self,
         rule: &Compiled,
         windowed: &Windowed,
         watermark_ms: i64,
-        topics: &Topics,
+        how: &Closing<'_>,
         out: &mut Outputs,
     ) {
-        while let Some(start_ms) = self.next_window(windowed) {
-            if windowed.window.closes_at(start_ms) > watermark_ms {
-                break;
+        let closes_at = |start_ms: &i64| windowed.window.closes_at(*start_ms) <= watermark_ms;
+        loop {
+            let next = self.next_window(windowed).filter(closes_at);
+            let closes_ms = next.map_or(watermark_ms, |start| windowed.window.closes_at(start));
+            if let Some(last_start_ms) = self.due(windowed, closes_ms) {
+                self.end_estate(rule, windowed, last_start_ms, how, out);
+                continue;
             }
-            self.close_one(rule, windowed, start_ms, topics, out);
+            let Some(start_ms) = next else {
+                break;
+            };
+            self.begin(rule, windowed, start_ms, how.past);
+            self.close_one(rule, windowed, start_ms, how.topics, out);
             self.next_start_ms = start_ms + windowed.window.every_ms;
             self.states.drop_before(self.next_start_ms);
+        }
+        self.lost.drop_closed(&windowed.window, watermark_ms);
+    }
+
+    /// The last window of the rule's former self, once that one would have spoken again.
+    fn due(&self, windowed: &Windowed, now_ms: i64) -> Option<i64> {
+        let estate = match &self.origin {
+            Origin::Past(past) => past.estate(),
+            Origin::Known => &self.estate,
+        };
+        let is_due = estate.is_there() && estate.due_ms(windowed) <= now_ms;
+        is_due.then_some(estate.start_ms)
+    }
+
+    /// Ends what the former self has left open. What this one opened in windows that the former one
+    /// had closed was never said: it is opened again where it still holds.
+    fn end_estate(
+        &mut self,
+        rule: &Compiled,
+        windowed: &Windowed,
+        last_start_ms: i64,
+        how: &Closing<'_>,
+        out: &mut Outputs,
+    ) {
+        let every_ms = windowed.window.every_ms;
+        let next_ms = (last_start_ms.div_euclid(every_ms) + 1) * every_ms;
+        if self.begin(rule, windowed, next_ms, how.past) {
+            self.next_start_ms = self.next_start_ms.max(next_ms);
+        }
+        for judge in self.watches.iter_mut().flatten() {
+            for slot in 0..judge.life.series() {
+                if judge.life.opened_ms(slot).is_some_and(|opened| opened <= last_start_ms) {
+                    judge.life.forget(slot);
+                }
+            }
+        }
+        let estate = std::mem::take(&mut self.estate);
+        let anomalies = estate.clears(rule, windowed);
+        Said { anomalies, ..Said::default() }.send(rule, how.topics, out);
+    }
+
+    /// Before the first window closes: the models learn the past before it.
+    fn begin(
+        &mut self,
+        rule: &Compiled,
+        windowed: &Windowed,
+        bound_ms: i64,
+        limits: PastLimits,
+    ) -> bool {
+        match std::mem::replace(&mut self.origin, Origin::Known) {
+            Origin::Known => false,
+            Origin::Past(past) => {
+                self.estate = past.learn(rule, windowed, bound_ms, limits, self);
+                true
+            }
         }
     }
 
     /// With known series windows follow each other, empty or not; without, the next is the first
     /// that has rows.
     fn next_window(&self, rule: &Windowed) -> Option<i64> {
-        let first = self.states.first_pane().map(|pane| rule.window.first_window(pane));
+        let panes = [self.states.first_pane(), self.lost.first_pane()];
+        let first = panes.into_iter().flatten().min().map(|pane| rule.window.first_window(pane));
         match (self.series.is_empty(), self.next_start_ms) {
             (false, next) if next != NEVER => Some(next),
             (_, next) => first.map(|first| first.max(next)),
@@ -130,6 +230,7 @@ impl RuleState {
         let labels = [("rule", rule.name.as_str())];
         let window = windowed.window.window(start_ms);
         let states = self.states.of_window(window.start_ms, window.end_ms);
+        let lost = self.lost.of_window(window.start_ms, window.end_ms);
         out.count(metrics::SCORE_WINDOWS, &labels, 1);
         let result = match windowed.cut.finish(&states) {
             Ok(result) => result,
@@ -138,68 +239,184 @@ impl RuleState {
                 return;
             }
         };
-        let rows = rows_of(rule, windowed, &result);
+        let row_of_slot = self.see(rule, windowed, start_ms, &result, lost.as_ref());
+        let mut said = Said::default();
+        self.forget_aloud(rule, windowed, start_ms, &mut said, out);
+        let series = &self.series;
+        let of_window = lost.as_ref();
+        let closed = Closed::new(rule, windowed, window, &result, series, &row_of_slot, of_window);
+        out.count(metrics::SCORE_POINTS, &labels, closed.points());
+        for (watched, judges) in windowed.watch.iter().zip(&mut self.watches) {
+            closed.watch(watched, judges, self.series.slots(), &mut said);
+        }
+        said.send(rule, topics, out);
+    }
+
+    /// The series that the window has, those too of which it has only lost something; the row of
+    /// each slot.
+    fn see(
+        &mut self,
+        rule: &Compiled,
+        windowed: &Windowed,
+        start_ms: i64,
+        result: &RecordBatch,
+        lost: Option<&Lost>,
+    ) -> Vec<Option<usize>> {
         let mut row_of_slot: Vec<Option<usize>> = Vec::new();
-        for (row, found) in rows.into_iter().enumerate() {
+        for (row, found) in rows_of(rule, windowed, result).into_iter().enumerate() {
             let slot = self.series.see(found.key, start_ms, found.entity) as usize;
             row_of_slot.resize(row_of_slot.len().max(slot + 1), None);
             row_of_slot[slot] = Some(row);
         }
-        self.forget(windowed, start_ms, &labels, out);
-        let closed = closed(rule, windowed, window, &result, &self.series, &row_of_slot);
-        out.count(metrics::SCORE_POINTS, &labels, closed.slots.len() as u64);
-        let mut said = Said::default();
-        for (watched, judges) in windowed.watch.iter().zip(&mut self.watches) {
-            closed.watch(watched, judges, self.series.slots(), &mut said);
+        if let Some(Lost::Groups(keys)) = lost {
+            for key in keys {
+                let entity = keytext::values(windowed, &key.1)
+                    .and_then(|values| keytext::entity(rule, windowed, &values));
+                self.series.see(key.clone(), start_ms, entity);
+            }
         }
-        send(rule, &said, topics, out);
+        row_of_slot
     }
 
-    fn forget(
+    /// Forgets series, counted, and says so of those whose anomaly is open.
+    fn forget_aloud(
+        &mut self,
+        rule: &Compiled,
+        windowed: &Windowed,
+        start_ms: i64,
+        said: &mut Said,
+        out: &mut Outputs,
+    ) {
+        for (gone, open) in self.forget(windowed, start_ms) {
+            let reason = ("reason", gone.why.as_str());
+            out.count(metrics::SCORE_SERIES_FORGOTTEN, &[("rule", &rule.name), reason], 1);
+            for (watch, model, opened_ms) in open {
+                let (name, life) = (&windowed.watch[watch].name, (model, opened_ms));
+                let clear = ended::forgotten(rule, windowed, &gone, name, life, start_ms);
+                said.anomalies.push(clear);
+            }
+        }
+    }
+
+    /// Forgets series that were not seen for long, or are too many; with the anomalies that were
+    /// open: watch, model and opening window.
+    pub fn forget(
         &mut self,
         rule: &Windowed,
         start_ms: i64,
-        labels: &[(&'static str, &str)],
-        out: &mut Outputs,
-    ) {
+    ) -> Vec<(Gone, Vec<(usize, ModelKind, i64)>)> {
         let kept_ms = i64::from(rule.forget_after).saturating_mul(rule.window.every_ms);
         let before_ms = start_ms.saturating_sub(kept_ms);
         let max = rule.groups_max.saturating_mul(SERIES_PER_GROUP);
-        for (slot, why) in self.series.forget(before_ms, start_ms, max) {
-            for judge in self.watches.iter_mut().flatten() {
-                if (slot as usize) < judge.life.series() {
-                    judge.model.forget(slot as usize);
-                    judge.life.forget(slot as usize);
+        let gone = self.series.forget(before_ms, start_ms, max);
+        let one = |gone: Gone| {
+            let open = self.let_go(gone.series.slot as usize);
+            (gone, open)
+        };
+        gone.into_iter().map(one).collect()
+    }
+
+    /// Empties a slot; which anomalies were open there.
+    fn let_go(&mut self, slot: usize) -> Vec<(usize, ModelKind, i64)> {
+        let mut open = Vec::new();
+        for (watch, judges) in self.watches.iter_mut().enumerate() {
+            for judge in judges.iter_mut().filter(|judge| slot < judge.life.series()) {
+                if let Some(opened_ms) = judge.life.opened_ms(slot) {
+                    open.push((watch, judge.model.kind(), opened_ms));
                 }
+                judge.model.forget(slot);
+                judge.life.forget(slot);
             }
-            let reason = ("reason", why.as_str());
-            out.count(metrics::SCORE_SERIES_FORGOTTEN, &[labels[0], reason], 1);
+        }
+        open
+    }
+
+    // --- the past
+
+    /// Whether the models are in no snapshot.
+    pub fn wants_past(&self) -> bool {
+        matches!(self.origin, Origin::Past(_))
+    }
+
+    /// Takes a row of `signals`.
+    pub fn add_past(
+        &mut self,
+        rule: &Compiled,
+        windowed: &Windowed,
+        signal: Signal,
+        task: (u32, u32),
+        limits: PastLimits,
+    ) {
+        if let Origin::Past(past) = &mut self.origin {
+            past.add(rule, windowed, signal, task, limits);
         }
     }
 
-    pub fn blocks(&self, rule: &Compiled) -> Vec<Block> {
-        let panes = SavedPanes::block(&rule.name, &rule.plan_fp, self.next_start_ms, &self.states);
-        let save = |judge: &Judge| {
-            let model = judge.model.save().expect("plain structs are written to memory");
-            (model, judge.life.clone())
+    /// How many points of the past the limit refused, now that all are read.
+    pub fn past_read(&mut self) -> u64 {
+        let Origin::Past(past) = &mut self.origin else {
+            return 0;
         };
-        let models = self.watches.iter().flatten().map(save).collect();
-        let models = SavedModels::block(&rule.name, &rule.fingerprint, &self.series, models);
-        vec![panes, models]
+        let refused = past.refused;
+        if past.is_empty() {
+            self.origin = Origin::Known;
+        }
+        refused
     }
 
+    /// Where time stood when a snapshot was taken.
+    pub fn next_start_ms(&self) -> Option<i64> {
+        (self.next_start_ms != NEVER).then_some(self.next_start_ms)
+    }
+
+    // --- snapshots
+
+    pub fn blocks(&self, rule: &Compiled) -> Vec<Block> {
+        let (next, states) = (self.next_start_ms, &self.states);
+        let panes = SavedPanes::block(&rule.name, &rule.plan_fp, next, states, &self.lost);
+        if self.wants_past() {
+            // Nothing has closed yet: a restore from here reads the past again.
+            return vec![panes];
+        }
+        let save = |judge: &Judge| SavedModel {
+            bytes: judge.model.save().expect("plain structs are written to memory"),
+            life: judge.life.clone(),
+        };
+        let models = SavedModels {
+            fingerprint: rule.fingerprint.clone(),
+            series: self.series.clone(),
+            models: self.watches.iter().flatten().map(save).collect(),
+            estate: self.estate.clone(),
+        };
+        vec![panes, models.block(&rule.name)]
+    }
+
+    /// Open panes of the same plan. Those of another cannot be read: their windows are not whole,
+    /// and windows that it has closed are not closed again.
     pub fn restore_panes(
         &mut self,
         rule: &Compiled,
-        saved: &SavedPanes,
+        windowed: &Windowed,
+        saved: SavedPanes,
     ) -> Result<(), RestoreError> {
         if let Some(states) = saved.states(&rule.plan_fp)? {
             self.states = states;
             self.next_start_ms = saved.next_start_ms;
+            self.lost = saved.lost;
+            return Ok(());
+        }
+        if saved.next_start_ms != NEVER {
+            let every_ms = windowed.window.every_ms;
+            let up = saved.next_start_ms.saturating_add(every_ms - 1);
+            self.next_start_ms = up.div_euclid(every_ms) * every_ms;
+        }
+        for pane_ms in saved.pane_times() {
+            self.add_foreign(windowed, pane_ms, pane_ms);
         }
         Ok(())
     }
 
+    /// Models of the same rule and format; others stay without, and ask for their past.
     pub fn restore_models(
         &mut self,
         rule: &Compiled,
@@ -209,221 +426,14 @@ impl RuleState {
         if !saved.fits(&rule.fingerprint, judges) {
             return Ok(());
         }
-        for (judge, (bytes, life)) in self.watches.iter_mut().flatten().zip(saved.models) {
+        for (judge, saved) in self.watches.iter_mut().flatten().zip(saved.models) {
             let fail = |error| RestoreError(format!("rule {}: {error}", rule.name));
-            judge.model.restore(&bytes).map_err(fail)?;
-            judge.life = life;
+            judge.model.restore(&saved.bytes).map_err(fail)?;
+            judge.life = saved.life;
         }
         self.series = saved.series;
+        self.estate = saved.estate;
+        self.origin = Origin::Known;
         Ok(())
     }
-}
-
-fn closed<'a>(
-    rule: &'a Compiled,
-    windowed: &'a Windowed,
-    window: Window,
-    result: &'a RecordBatch,
-    series: &'a SeriesTable,
-    row_of_slot: &[Option<usize>],
-) -> Closed<'a> {
-    let count = series.len();
-    let (mut keys, mut entities) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    let mut slots = Vec::with_capacity(count);
-    for (key, known) in series.iter() {
-        keys.push(key);
-        entities.push(known.entity.as_deref());
-        slots.push(known.slot);
-    }
-    let row = |slot: &u32| row_of_slot.get(*slot as usize).copied().flatten();
-    let rows: Vec<Option<usize>> = slots.iter().map(row).collect();
-    let domains: Vec<&str> = keys.iter().map(|(domain, _)| domain.as_str()).collect();
-    let seen = domains.iter().zip(&rows).filter(|(_, row)| row.is_some());
-    let alive = seen.map(|(domain, _)| *domain).collect();
-    let decided_ms = windowed.window.closes_at(window.start_ms);
-    let present = Present { domains, rows, alive };
-    Closed { rule, window, decided_ms, result, keys, entities, slots, present }
-}
-
-// === impl Closed ===
-
-impl Closed<'_> {
-    fn watch(&self, watched: &Watched, judges: &mut [Judge], room: usize, said: &mut Said) {
-        let values = self.present.column(self.result, watched.value, watched.absent);
-        let mut first: Vec<Verdict> = Vec::new();
-        let mut open = vec![false; values.len()];
-        for (at, judge) in judges.iter_mut().enumerate() {
-            judge.model.grow(room);
-            judge.life.grow(room);
-            let columns: Vec<Vec<f64>> = watched.columns[at]
-                .iter()
-                .map(|&column| self.present.column(self.result, column, watched.absent))
-                .collect();
-            let verdicts = self.judge(watched, judge, &values, &columns, said);
-            for (open, &slot) in open.iter_mut().zip(&self.slots) {
-                *open |= judge.life.is_open(slot as usize);
-            }
-            if at == 0 {
-                first = verdicts;
-            }
-        }
-        self.signals(watched, &values, &first, &open, said);
-    }
-
-    fn judge(
-        &self,
-        watched: &Watched,
-        judge: &mut Judge,
-        values: &[f64],
-        columns: &[Vec<f64>],
-        said: &mut Said,
-    ) -> Vec<Verdict> {
-        let open: Vec<bool> =
-            self.slots.iter().map(|&slot| judge.life.is_open(slot as usize)).collect();
-        let mut verdicts = Vec::with_capacity(values.len());
-        let points =
-            Points { window: self.window, slots: &self.slots, values, columns, open: &open };
-        judge.model.judge(&points, &mut verdicts);
-        let when = judge.model.hysteresis();
-        for (at, verdict) in verdicts.iter().enumerate() {
-            let slot = self.slots[at] as usize;
-            let step = judge.life.step(slot, self.window.start_ms, verdict, &when);
-            let Some((kind, opened_ms)) = step else {
-                continue;
-            };
-            let row: Vec<f64> = columns.iter().map(|column| column[at]).collect();
-            let finding = Finding {
-                window: self.window,
-                value_name: &watched.name,
-                value: values[at],
-                columns: &row,
-                slot,
-                verdict: *verdict,
-            };
-            let why = match kind {
-                AnomalyKind::Clear => cleared(&finding, when.clear_after),
-                AnomalyKind::Open | AnomalyKind::Worse => judge.model.why(&finding),
-            };
-            said.anomalies.push(self.anomaly(
-                watched,
-                judge.model.kind(),
-                &finding,
-                at,
-                Life { kind, opened_ms, why },
-            ));
-        }
-        verdicts
-    }
-
-    fn anomaly(
-        &self,
-        watched: &Watched,
-        model: ModelKind,
-        finding: &Finding<'_>,
-        at: usize,
-        life: Life,
-    ) -> Anomaly {
-        let (domain, key) = self.keys[at];
-        let entity = self.rule.entity.as_ref().zip(self.entities[at]);
-        let named = watched.contributors.zip(self.present.rows[at]);
-        let Verdict { expected, lower, upper, score, .. } = finding.verdict;
-        Anomaly {
-            domain: domain.clone(),
-            id: row::id(&self.rule.fingerprint, domain, key, model, life.opened_ms),
-            time_ms: self.decided_ms,
-            rule: self.rule.name.clone(),
-            key: key.clone(),
-            kind: life.kind,
-            model: model.as_str().to_owned(),
-            entity: entity
-                .map(|(column, name)| Entity { kind: column.kind.clone(), name: name.to_owned() }),
-            value_name: watched.name.clone(),
-            value: known(finding.value),
-            expected: known(expected),
-            lower: known(lower),
-            upper: known(upper),
-            score: known(score),
-            why: life.why,
-            window_start_ms: self.window.start_ms,
-            contributors: named.map_or_else(Vec::new, |(column, row)| {
-                contributors(self.result.column(column), row)
-            }),
-        }
-    }
-
-    /// A point a series; of absent series only where absence is a gap or an anomaly is open.
-    fn signals(
-        &self,
-        watched: &Watched,
-        values: &[f64],
-        verdicts: &[Verdict],
-        open: &[bool],
-        said: &mut Said,
-    ) {
-        for (at, verdict) in verdicts.iter().enumerate() {
-            let is_there = self.present.rows[at].is_some();
-            if !is_there && watched.absent == Absent::Zero && !open[at] {
-                continue;
-            }
-            let (domain, key) = self.keys[at];
-            said.signals.push(Signal {
-                domain: domain.clone(),
-                rule: self.rule.name.clone(),
-                rule_fp: self.rule.fingerprint.clone(),
-                key: key.clone(),
-                window_start_ms: self.window.start_ms,
-                window_end_ms: self.window.end_ms,
-                value_name: watched.name.clone(),
-                value: known(values[at]),
-                complete: true,
-                expected: known(verdict.expected),
-                lower: known(verdict.lower),
-                upper: known(verdict.upper),
-                score: known(verdict.score),
-                anomalous: open[at],
-            });
-        }
-    }
-}
-
-/// What a step of an anomaly's life says.
-struct Life {
-    kind: AnomalyKind,
-    opened_ms: i64,
-    why: String,
-}
-
-fn cleared(finding: &Finding<'_>, points: u32) -> String {
-    debug_assert_eq!(finding.verdict.stand, Stand::Inside);
-    let lasting = seconds(i64::from(points) * finding.window.every_ms);
-    format!("{} is inside its band again for {lasting}", finding.value_name)
-}
-
-fn known(value: f64) -> Option<f64> {
-    value.is_finite().then_some(value)
-}
-
-fn send(rule: &Compiled, said: &Said, topics: &Topics, out: &mut Outputs) {
-    for kind in [AnomalyKind::Open, AnomalyKind::Worse, AnomalyKind::Clear] {
-        let step = said.anomalies.iter().filter(|anomaly| anomaly.kind == kind).count() as u64;
-        let labels = [("rule", rule.name.as_str()), ("kind", kind.as_str())];
-        out.count(metrics::SCORE_ANOMALIES, &labels, step);
-    }
-    rollup::send_anomalies(topics, &said.anomalies, out);
-    let ends = || said.signals.iter().map(|signal| signal.window_end_ms);
-    let (Some(min_ts_ms), Some(max_ts_ms)) = (ends().min(), ends().max()) else {
-        return;
-    };
-    out.send(Out {
-        topic: topics.signals.clone(),
-        schema: schema::signals().header(),
-        schema_fp: schema::signals().fingerprint.clone(),
-        batch: Signal::to_batch(&said.signals).expect("rows of the schema make a batch of it"),
-        place: Place::ByColumn("key".to_owned()),
-        key: None,
-        min_ts_ms,
-        max_ts_ms,
-        headers: Vec::new(),
-        urgent: false,
-    });
 }

@@ -9,7 +9,7 @@ use model::rows::{Anomaly, Signal};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use runtime::task::{Emitted, Engine, Input, Late, Out, Outputs, Place, Watermarks};
+use runtime::task::{Dead, Emitted, Engine, Input, Late, Out, Outputs, Place, Watermarks};
 
 use crate::engine::Reading;
 use crate::engine::rollup::Rollup;
@@ -37,10 +37,12 @@ pub enum Sent {
     Watermark(i64),
 }
 
+#[derive(Default)]
 pub struct Rolled {
     /// By source partition, then by partition of `partials`.
     pub sent: Vec<Vec<Vec<Sent>>>,
     pub late: Vec<Late>,
+    pub dead: Vec<Dead>,
     pub evidence: Vec<Anomaly>,
     pub counts: Vec<runtime::task::Count>,
 }
@@ -109,7 +111,7 @@ impl Rollups {
         let reading = Arc::new(Reading::new(rules, source));
         let engine = Rollup::new(Arc::clone(rules), Arc::clone(&topics), source, reading);
         let sent = vec![vec![Vec::new(); PARTITIONS as usize]];
-        let rolled = Rolled { sent, late: Vec::new(), evidence: Vec::new(), counts: Vec::new() };
+        let rolled = Rolled { sent, ..Rolled::default() };
         Rollups { engine, topics, source, partition, offset: 0, rolled }
     }
 
@@ -133,6 +135,7 @@ impl Rollups {
         for emitted in out.emitted() {
             match emitted {
                 Emitted::Late(late) => self.rolled.late.push(late.clone()),
+                Emitted::Dead(dead) => self.rolled.dead.push(dead.clone()),
                 Emitted::Data(data) if data.topic == self.topics.evidence => {
                     let rows = Anomaly::from_batch(&data.batch).expect("anomalies");
                     self.rolled.evidence.extend(rows);
@@ -180,8 +183,7 @@ impl Rollups {
 
 /// Every source partition through a rollup of its own.
 pub fn roll(rules: &Arc<RuleSet>, source: Source, partitions: &[Vec<Message>]) -> Rolled {
-    let mut all =
-        Rolled { sent: Vec::new(), late: Vec::new(), evidence: Vec::new(), counts: Vec::new() };
+    let mut all = Rolled::default();
     for (partition, messages) in partitions.iter().enumerate() {
         let mut task = Rollups::new(rules, source, partition as u32);
         for message in messages {
@@ -189,6 +191,7 @@ pub fn roll(rules: &Arc<RuleSet>, source: Source, partitions: &[Vec<Message>]) -
         }
         all.sent.extend(task.rolled.sent);
         all.late.extend(task.rolled.late);
+        all.dead.extend(task.rolled.dead);
         all.evidence.extend(task.rolled.evidence);
         all.counts.extend(task.rolled.counts);
     }

@@ -62,7 +62,7 @@ impl Bed {
 
     pub fn with_partitions(partitions: u32) -> Bed {
         let log = Arc::new(EmbeddedLog::in_memory().expect("memory opens"));
-        for name in ["in", "in.dlq", "in.late", "out", "events", "snapshots.toy.v1"] {
+        for name in ["in", "in.dlq", "in.late", "out", "out.dlq", "events", "snapshots.toy.v1"] {
             let settings = BTreeMap::new();
             let partitions = if name.starts_with("in") { partitions } else { 2 };
             let spec = TopicSpec { name: name.to_owned(), partitions, replication: 1, settings };

@@ -3,7 +3,7 @@
 use bus::{Admin, CommitError, Writer};
 
 use super::bed::{Bed, ingest};
-use super::toy::{Kind, PANICS, REFUSED, ToyStage};
+use super::toy::{Kind, PANICS, REFUSED, TOO_LARGE, ToyStage};
 use crate::task::LoopError;
 
 const KINDS: [Kind; 2] = [Kind::Snapshots, Kind::Chunks];
@@ -70,6 +70,27 @@ fn a_message_seen_before_is_dropped() {
         let report = bed.run(ToyStage(kind)).expect("it stops when told");
         assert_eq!(report.duplicates, 1, "{kind:?}");
         assert_eq!(bed.sums(), [("a".to_owned(), 1, 0)], "{kind:?}");
+    }
+}
+
+/// It is no fault of the input: the message is taken, and the rest of what it made goes out.
+#[test]
+fn an_output_that_no_message_can_carry_goes_to_the_dead_letters_of_its_topic() {
+    for kind in KINDS {
+        let bed = Bed::new();
+        let writer = ingest("i", 1);
+        bed.rows(&writer, 0, &[("a", TOO_LARGE, 100), ("b", 1, 200)]);
+        bed.beat(&writer, 3_000);
+        bed.run(ToyStage(kind)).expect("it stops when told");
+        assert_eq!(bed.sums(), [("b".to_owned(), 1, 0)], "{kind:?}");
+        let letters = bed.all("out.dlq");
+        let letters: Vec<_> = letters.iter().filter(|r| r.header("dlq-kind").is_some()).collect();
+        let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+        assert_eq!(letter.header("dlq-kind"), Some("row-too-large"));
+        assert_eq!(letter.header("dlq-topic"), Some("out"));
+        assert_eq!(letter.header("dlq-reason"), Some("too large"));
+        assert_eq!(letter.header("rows"), Some("1"));
+        assert!(bed.all("in.dlq").is_empty());
     }
 }
 

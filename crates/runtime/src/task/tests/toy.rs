@@ -9,12 +9,14 @@ use bus::TaskId;
 use bytes::Bytes;
 
 use crate::task::{
-    BadMessage, Block, Engine, Input, InputSpec, Out, Outputs, Place, RestoreError, Stage,
-    WriterPolicy,
+    BadMessage, Block, Dead, Engine, Input, InputSpec, Out, Outputs, Place, ROW_TOO_LARGE,
+    RestoreError, Stage, WriterPolicy,
 };
 
 /// A value on which the engine panics.
 pub const PANICS: i64 = 666;
+/// A value whose output no message can carry.
+pub const TOO_LARGE: i64 = 668;
 /// A value that the engine refuses.
 pub const REFUSED: i64 = 667;
 
@@ -90,7 +92,7 @@ impl Toy {
         for ((window, key), sum) in closed {
             self.sums.remove(&(window, key.clone()));
             out.count("gannet_task_toys_total", &[], 1);
-            out.send(Out {
+            let made = Out {
                 topic: "out".to_owned(),
                 schema: "toy/1".to_owned(),
                 schema_fp: "00".to_owned(),
@@ -101,7 +103,13 @@ impl Toy {
                 max_ts_ms: window,
                 headers: Vec::new(),
                 urgent: false,
-            });
+            };
+            match sum {
+                TOO_LARGE => {
+                    out.dead(Dead { out: made, kind: ROW_TOO_LARGE, reason: "too large".into() });
+                }
+                _ => out.send(made),
+            }
         }
         self.closed_ms = self.closed_ms.max(wm);
         out.advance(wm);
