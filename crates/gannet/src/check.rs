@@ -27,8 +27,11 @@ pub fn run(path: &Path, dump: bool, out: &mut dyn Write) -> Result<()> {
 pub fn rules(loaded: &Loaded<Config>) -> Result<(), ConfigError> {
     let detect = &loaded.value.detect;
     let mut diagnostics = Vec::new();
-    for (index, rule) in detect.rules.iter().enumerate() {
-        let alone = DetectConfig { rules: vec![rule.clone()], ..detect.clone() };
+    // Too many are not planned at all: that is told below.
+    let planned = detect.rules.iter().take(detect.rules_max).enumerate();
+    let mut alone = DetectConfig { rules: Vec::new(), ..detect.clone() };
+    for (index, rule) in planned {
+        alone.rules = vec![rule.clone()];
         if let Err(detect::ConfigError::Rule(error)) = alone.load() {
             diagnostics.push(diagnostic(loaded, index, &error));
         }

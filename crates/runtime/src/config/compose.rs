@@ -8,7 +8,7 @@ use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag}
 
 use super::diagnostic::{ConfigError, Diagnostic, Place, Source, Spot};
 use super::node::{Key, Kind, Node, Scalar, Style};
-use super::{DEPTH_MAX, NODES_MAX, suggest};
+use super::{DEPTH_MAX, NODES_MAX, TEXTS_BYTES_MAX, suggest};
 
 /// What the value of `!include` becomes; also the place where a text may not include.
 pub(super) type Resolve<'r> = dyn FnMut(&str, &Place) -> Result<Node, ConfigError> + 'r;
@@ -23,8 +23,15 @@ struct Composer<'s, 'r> {
     parser: Parser<'s, serde_saphyr::granit_parser::StrInput<'s>>,
     origin: &'s Origin,
     anchors: BTreeMap<usize, Node>,
-    nodes: usize,
+    weight: Weight,
     resolve: &'r mut Resolve<'r>,
+}
+
+/// What a tree takes: values, and bytes of keys and values.
+#[derive(Clone, Copy, Default)]
+struct Weight {
+    nodes: usize,
+    bytes: usize,
 }
 
 /// The one document of a text; a text of comments alone is null.
@@ -34,7 +41,8 @@ pub(super) fn compose<'r>(
     resolve: &'r mut Resolve<'r>,
 ) -> Result<Node, ConfigError> {
     let parser = Parser::new_from_str(text);
-    let mut composer = Composer { parser, origin, anchors: BTreeMap::new(), nodes: 0, resolve };
+    let (anchors, weight) = (BTreeMap::new(), Weight::default());
+    let mut composer = Composer { parser, origin, anchors, weight, resolve };
     let mut document = None;
     loop {
         let (event, span) = composer.next()?;
@@ -71,12 +79,8 @@ impl<'s> Composer<'s, '_> {
 
     fn node(&mut self, event: Event<'s>, span: Span, depth: usize) -> Result<Node, ConfigError> {
         let place = self.place(span);
-        self.nodes += 1;
-        if depth > DEPTH_MAX || self.nodes > NODES_MAX {
-            let message = match depth > DEPTH_MAX {
-                true => format!("nested deeper than {DEPTH_MAX} levels"),
-                false => format!("more than {NODES_MAX} values"),
-            };
+        if depth > DEPTH_MAX {
+            let message = format!("nested deeper than {DEPTH_MAX} levels");
             return Err(Diagnostic::new(message).at(place).into());
         }
         let (node, anchor) = match event {
@@ -85,10 +89,12 @@ impl<'s> Composer<'s, '_> {
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), &place)?;
+                self.add(Weight { nodes: 1, bytes: 0 }, &place)?;
                 (Node { place, kind: self.sequence(depth)? }, anchor)
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), &place)?;
+                self.add(Weight { nodes: 1, bytes: 0 }, &place)?;
                 (Node { place, kind: self.mapping(depth)? }, anchor)
             }
             Event::Alias(anchor) => (self.alias(anchor, place)?, 0),
@@ -98,9 +104,25 @@ impl<'s> Composer<'s, '_> {
             }
         };
         if anchor != 0 {
+            self.add(node.weight(), &node.place)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
+    }
+
+    /// Counts what joins the tree.
+    fn add(&mut self, weight: Weight, place: &Place) -> Result<(), ConfigError> {
+        self.weight = self.weight.and(weight);
+        let message = match self.weight {
+            Weight { nodes, .. } if nodes > NODES_MAX => {
+                format!("more than {NODES_MAX} values, with those that aliases make")
+            }
+            Weight { bytes, .. } if bytes > TEXTS_BYTES_MAX => {
+                format!("more than {TEXTS_BYTES_MAX} bytes, with those that aliases make")
+            }
+            _ => return Ok(()),
+        };
+        Err(Diagnostic::new(message).at(place.clone()).into())
     }
 
     fn scalar(
@@ -117,7 +139,11 @@ impl<'s> Composer<'s, '_> {
             ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
         };
         let style = match tag {
-            Some(tag) if is_include(tag) => return (self.resolve)(text, &place),
+            Some(tag) if is_include(tag) => {
+                let included = (self.resolve)(text, &place)?;
+                self.add(included.weight(), &place)?;
+                return Ok(included);
+            }
             // `!!str 5` is the string.
             Some(tag) if is_core(tag) && tag.suffix() == "str" => Style::Quoted,
             other => {
@@ -125,6 +151,7 @@ impl<'s> Composer<'s, '_> {
                 style
             }
         };
+        self.add(Weight { nodes: 1, bytes: text.len() }, &place)?;
         Ok(Node { place, kind: Kind::Scalar(Scalar { text: text.to_owned(), style }) })
     }
 
@@ -165,7 +192,10 @@ impl<'s> Composer<'s, '_> {
     fn key(&mut self, event: Event<'s>, span: Span) -> Result<Key, ConfigError> {
         let place = self.place(span);
         match event {
-            Event::Scalar(text, _, _, None) => Ok(Key { text: text.into_owned(), place }),
+            Event::Scalar(text, _, _, None) => {
+                self.add(Weight { nodes: 1, bytes: text.len() }, &place)?;
+                Ok(Key { text: text.into_owned(), place })
+            }
             _ => Err(Diagnostic::new("a key must be a plain word").at(place).into()),
         }
     }
@@ -175,12 +205,9 @@ impl<'s> Composer<'s, '_> {
         let Some(node) = self.anchors.get(&anchor) else {
             return Err(Diagnostic::new("this alias is inside its own anchor").at(place).into());
         };
-        self.nodes = self.nodes.saturating_add(node.count());
-        if self.nodes > NODES_MAX {
-            let message = format!("aliases make more than {NODES_MAX} values");
-            return Err(Diagnostic::new(message).at(place).into());
-        }
-        Ok(node.clone())
+        let node = node.clone();
+        self.add(node.weight(), &place)?;
+        Ok(node)
     }
 
     fn refuse_tag(&self, tag: Option<&Tag>, place: &Place) -> Result<(), ConfigError> {
@@ -214,7 +241,7 @@ impl Origin {
         match self {
             Origin::Variable(name) => Place::Variable(Arc::clone(name)),
             Origin::Source(source) => {
-                let left = source.line(line).trim_end().chars().count() + 1;
+                let left = source.columns(line) + 1;
                 let width = width.clamp(1, left.saturating_sub(column).max(1));
                 Place::File(Spot { source: Arc::clone(source), line, column, width })
             }
@@ -230,12 +257,29 @@ fn is_core(tag: &Tag) -> bool {
     tag.handle() == "tag:yaml.org,2002:"
 }
 
+// === impl Weight ===
+
+impl Weight {
+    fn and(self, other: Weight) -> Weight {
+        Weight {
+            nodes: self.nodes.saturating_add(other.nodes),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+}
+
 impl Node {
-    fn count(&self) -> usize {
-        1 + match &self.kind {
-            Kind::Scalar(_) => 0,
-            Kind::Sequence(items) => items.iter().map(Node::count).sum::<usize>(),
-            Kind::Mapping(entries) => entries.iter().map(|(_, node)| node.count()).sum::<usize>(),
+    fn weight(&self) -> Weight {
+        let one = |bytes| Weight { nodes: 1, bytes };
+        match &self.kind {
+            Kind::Scalar(scalar) => one(scalar.text.len()),
+            Kind::Sequence(items) => items.iter().map(Node::weight).fold(one(0), Weight::and),
+            Kind::Mapping(entries) => {
+                let entries = entries.iter();
+                entries.fold(one(0), |sum, (key, node)| {
+                    sum.and(one(key.text.len())).and(node.weight())
+                })
+            }
         }
     }
 }

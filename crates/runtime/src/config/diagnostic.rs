@@ -8,12 +8,21 @@ use std::sync::Arc;
 const SHOWN_COLUMNS_MAX: usize = 140;
 const SHOWN_BEFORE_CARET: usize = 60;
 
-/// A text with a name, split into lines when an error must show one.
+/// A text with a name. Its lines are found once: every value of a configuration asks for its own.
 #[derive(Debug)]
 pub struct Source {
     pub name: String,
     pub text: String,
     pub included_from: Option<Place>,
+    lines: Vec<Line>,
+}
+
+/// Where a line begins, how long it is, and its characters up to the last that is not blank.
+#[derive(Debug)]
+struct Line {
+    start: usize,
+    len: usize,
+    columns: usize,
 }
 
 /// Where something was written.
@@ -52,12 +61,31 @@ pub struct ConfigError {
 
 impl Source {
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Source {
-        Source { name: name.into(), text: text.into(), included_from: None }
+        let (name, text) = (name.into(), text.into());
+        let mut start = 0;
+        let lines = text.split_inclusive('\n').map(|whole| {
+            let line = whole.lines().next().unwrap_or_default();
+            let found = Line { start, len: line.len(), columns: line.trim_end().chars().count() };
+            start += whole.len();
+            found
+        });
+        let lines = lines.collect();
+        Source { name, text, included_from: None, lines }
+    }
+
+    pub fn with_included_from(self, included_from: Option<Place>) -> Source {
+        Source { included_from, ..self }
     }
 
     /// A line by its number from 1; empty past the end.
     pub fn line(&self, number: usize) -> &str {
-        self.text.lines().nth(number.saturating_sub(1)).unwrap_or_default()
+        let found = self.lines.get(number.saturating_sub(1));
+        found.map_or("", |line| &self.text[line.start..line.start + line.len])
+    }
+
+    /// Characters of a line, blanks at its end left out.
+    pub fn columns(&self, number: usize) -> usize {
+        self.lines.get(number.saturating_sub(1)).map_or(0, |line| line.columns)
     }
 }
 

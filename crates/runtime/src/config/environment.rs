@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::VARIABLE_PREFIX;
 use super::compose::{Origin, compose};
 use super::diagnostic::{ConfigError, Diagnostic, Place};
 use super::node::{Key, Kind, Node, same_key};
+use super::{DEPTH_MAX, VARIABLE_PREFIX};
 
 /// Applies variables in their given order.
 pub(super) fn apply(tree: &mut Node, variables: &[(String, String)]) -> Result<(), ConfigError> {
@@ -23,6 +23,10 @@ pub(super) fn apply(tree: &mut Node, variables: &[(String, String)]) -> Result<(
         if segments.iter().any(String::is_empty) {
             let error = Diagnostic::new("names no key").at(place);
             return Err(error.help("write SECTION__KEY after GANNET__").into());
+        }
+        if segments.len() > DEPTH_MAX {
+            let message = format!("nested deeper than {DEPTH_MAX} levels");
+            return Err(Diagnostic::new(message).at(place).into());
         }
         put(tree, &segments, value, &place)?;
     }

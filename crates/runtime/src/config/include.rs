@@ -43,7 +43,7 @@ fn read(path: &Path, included_from: Place, stack: &[PathBuf]) -> Result<Node, Co
         Place::File(_) => Some(included_from.clone()),
         _ => None,
     };
-    let source = Arc::new(Source { name: shown, text, included_from: outer });
+    let source = Arc::new(Source::new(shown, text).with_included_from(outer));
     let stack: Vec<PathBuf> = stack.iter().cloned().chain([real]).collect();
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut resolve = |name: &str, place: &Place| read(&folder.join(name), place.clone(), &stack);
@@ -52,10 +52,11 @@ fn read(path: &Path, included_from: Place, stack: &[PathBuf]) -> Result<Node, Co
 
 fn read_text(path: &Path) -> std::io::Result<(PathBuf, String)> {
     let real = path.canonicalize()?;
-    let file = File::open(&real)?;
-    if !file.metadata()?.is_file() {
+    // Asked before it is opened: to open a pipe waits for whoever writes to it.
+    if !real.metadata()?.is_file() {
         return Err(std::io::Error::other("not a file"));
     }
+    let file = File::open(&real)?;
     let mut text = String::new();
     let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if read as u64 > FILE_BYTES_MAX {

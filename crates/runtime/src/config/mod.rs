@@ -28,8 +28,11 @@ pub use suggest::nearest;
 const DEPTH_MAX: usize = 64;
 /// Files that include files. Two suffice (a rules file that is split by team).
 const INCLUDES_DEPTH_MAX: usize = 8;
-/// A whole configuration, included files and aliases counted. 2,000 rules need about 60,000.
+/// A whole configuration, included files, anchors and aliases counted. 2,000 rules need about
+/// 60,000.
 const NODES_MAX: usize = 500_000;
+/// Bytes of all its keys and values, counted likewise: an alias of a long text costs three bytes.
+const TEXTS_BYTES_MAX: usize = 64 << 20;
 /// One file. A thousand rules with SQL are about 1 MB.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Variables that override a key begin with this; `__` goes one level deeper.

@@ -174,11 +174,61 @@ fn a_dump_is_a_configuration_that_dumps_the_same() {
     assert_eq!(loaded(&first).dump().unwrap(), first);
 }
 
+/// A text of a megabyte or some files must not take minutes or the machine's memory.
+#[test]
+fn what_grows_by_its_form_is_refused() {
+    let refused = |text: &str, words: &str| {
+        let error = check_text::<Sample>(text).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    // A text of a megabyte, a hundred times by an alias of three bytes.
+    let long = "x".repeat(1 << 20);
+    refused(&format!("a: &a {long}\nb: [{}]\n", "*a, ".repeat(100)), "bytes, with those that");
+    // Each anchor keeps what is within it.
+    let (open, close): (String, String) =
+        ((0..60).map(|i| format!("&a{i} [")).collect(), "]".repeat(60));
+    refused(&format!("{open}{}{close}", "x, ".repeat(20_000)), "values, with those that");
+    // So does each file that is included.
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| fs::write(folder.path().join(name), text).unwrap();
+    write("1.yaml", "- !include 2.yaml\n".repeat(1_000));
+    write("2.yaml", "- x\n".repeat(1_000));
+    let root = folder.path().join("1.yaml");
+    let error = load::<Sample>(ConfigSource::file(root)).unwrap_err().to_string();
+    assert!(error.contains("values, with those that"), "{error}");
+}
+
+/// Each value asks for its line: one long line, and many short ones, within a minute. Searching
+/// for the line each time took time with the square of the size.
+#[test]
+fn large_texts_are_read_in_time() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let one_line = format!("rules: [{}]\n", "abcdefgh, ".repeat(300_000));
+        let many_lines = format!("rules:\n{}", "- abcdefgh\n".repeat(300_000));
+        for text in [one_line, many_lines] {
+            assert!(check_text::<Sample>(&text).is_err());
+        }
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(Duration::from_secs(60)).expect("both are read");
+}
+
+#[test]
+fn a_pipe_is_no_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(load::<Sample>(ConfigSource::file(pipe)).unwrap_err()));
+    let error = is_done.recv_timeout(Duration::from_secs(60)).expect("it is not waited for");
+    assert!(error.to_string().contains("not a file"), "{error}");
+}
+
 /// Characters that YAML gives a meaning, and beginnings of lines, in any order.
-const PIECES: &str = concat!(
-    "([a-z\\[\\]{}:,|>&*!\"'#\t\n é-]",
-    "|rules: |name: |\\n  |- |sql: \\|\\n)*"
-);
+const PIECES: &str =
+    concat!("([a-z\\[\\]{}:,|>&*!\"'#\t\n é-]", "|rules: |name: |\\n  |- |sql: \\|\\n)*");
 
 proptest! {
     /// Pieces of YAML in any order: an error or a value, never a panic.
