@@ -58,8 +58,11 @@ fn check_header(
     match message.header_type() {
         MessageHeader::Schema => {
             let fields = message.header_as_schema().and_then(|s| s.fields());
-            let columns = fields.map_or(0, |f| f.len());
-            limit("number of columns", columns as u64, limits.columns_max as u64)?;
+            let mut columns = 0;
+            for field in fields.iter().flatten() {
+                columns += count(&field, limits.columns_max.saturating_sub(columns));
+                limit("number of columns", columns as u64, limits.columns_max as u64)?;
+            }
             Ok(0)
         }
         MessageHeader::RecordBatch => match message.header_as_record_batch() {
@@ -74,6 +77,19 @@ fn check_header(
         }
         _ => Ok(0),
     }
+}
+
+/// A field and the fields within it; ends where more than `most` are found. A schema may use one
+/// field's bytes in many places, so that a few hundred bytes hold a tree of a million.
+fn count(field: &arrow::ipc::Field<'_>, most: usize) -> usize {
+    let mut found = 1;
+    for child in field.children().iter().flatten() {
+        if found > most {
+            break;
+        }
+        found += count(&child, most - found);
+    }
+    found
 }
 
 fn batch_bytes(
