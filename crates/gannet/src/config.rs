@@ -56,12 +56,6 @@ pub fn load(path: &Path) -> Result<Loaded<Config>, ConfigError> {
     load_source(ConfigSource::file(path).with_environment())
 }
 
-/// The whole way of a configuration's text, rules included, for fuzzing.
-pub fn check_text(text: &str) -> Result<(), ConfigError> {
-    let loaded = load_source::<Config>(ConfigSource::text("text", text))?;
-    crate::check::rules(&loaded)
-}
-
 /// It is part of group members' names, transactional ids and headers.
 // garde hands a reference to the field's own type.
 #[allow(clippy::ptr_arg)]

@@ -8,6 +8,7 @@ pub mod config;
 pub mod decode;
 pub mod demo;
 pub mod failure;
+pub mod fuzz;
 pub mod listen;
 pub mod network;
 pub mod run;

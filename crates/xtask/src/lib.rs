@@ -3,6 +3,7 @@
 //! must build in seconds on a machine that has nothing yet.
 
 pub mod compose;
+pub mod fuzz;
 pub mod kafka;
 pub mod lab;
 pub mod machine;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 
-use xtask::{compose, kafka, lab, python, suite, tidy, workspace};
+use xtask::{compose, fuzz, kafka, lab, python, suite, tidy, workspace};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Build, test and check Gannet")]
@@ -48,6 +48,14 @@ enum Command {
     /// A real exporter, Kafka and every stage, to the incident
     #[command(disable_help_flag = true)]
     E2e(Passed),
+    /// Run the fuzz targets, see docs/fuzzing.md
+    Fuzz {
+        /// One target; all if not given
+        target: Option<String>,
+        /// Inputs of each; as many as its table says if not given
+        #[arg(long)]
+        runs: Option<u64>,
+    },
     /// Measurements
     #[command(disable_help_flag = true)]
     Bench(Passed),
@@ -106,6 +114,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Cut(passed) => lab::run("cut", &passed.args)?,
         Command::Crash(passed) => lab::run("crash", &passed.args)?,
         Command::E2e(passed) => lab::run("e2e", &passed.args)?,
+        Command::Fuzz { target, runs } => fuzz::run(target.as_deref(), runs)?,
         Command::Bench(passed) => lab::run("bench", &passed.args)?,
     }
     Ok(true)

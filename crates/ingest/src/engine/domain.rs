@@ -21,6 +21,8 @@ use super::wire::{Cursor, is_zero};
 struct Template {
     declaration: Declaration,
     program: Program,
+    /// Scope fields at the beginning of the program's.
+    scopes: usize,
     used: i64,
 }
 
@@ -40,6 +42,7 @@ pub struct Usage {
     pub waiting_sets: usize,
     pub waiting_bytes: usize,
     pub templates: usize,
+    pub domains: usize,
 }
 
 /// Sums since the exporter was first heard.
@@ -278,18 +281,19 @@ impl Domain {
         let mut result = SetResult::default();
         let mut told = Vec::new();
         if let Some(template) = self.templates.get(&id) {
-            let (declaration, least) = (&template.declaration, template.program.stride);
+            let (fields, least) = (&template.program.fields, template.program.stride);
             if least == 0 {
                 return SetResult::failed(Reason::EmptyTemplate, body.len());
             }
-            let mut places = Vec::with_capacity(declaration.fields.len());
+            let mut places = Vec::with_capacity(fields.len());
             let mut rest = body;
             while rest.len() >= least && !is_padding(rest) {
-                let Ok(len) = walk(&declaration.fields, rest, &mut places) else {
+                let Ok(len) = walk(fields, rest, &mut places) else {
                     result.problem = Some((Reason::RecordTruncated, rest.len()));
                     break;
                 };
-                told.push(OptionsRecord::read(self.version, declaration, rest, &places));
+                let (version, scopes) = (self.version, template.scopes);
+                told.push(OptionsRecord::read(version, scopes, fields, rest, &places));
                 result.options += 1;
                 rest = rest.get(len..).unwrap_or_default();
             }
@@ -371,7 +375,9 @@ impl Domain {
 
     fn learn(&mut self, declaration: Declaration, used: i64) {
         let program = Program::compile(self.version, &declaration.fields);
-        self.templates.insert(declaration.id, Template { declaration, program, used });
+        let scopes = declaration.fields.iter().take(usize::from(declaration.scope_fields));
+        let scopes = scopes.filter(|field| field.len != 0).count();
+        self.templates.insert(declaration.id, Template { declaration, program, scopes, used });
     }
 
     /// False where all exporters together have as many templates as may be.
@@ -488,6 +494,7 @@ impl Domain {
 
     /// Frees what this domain holds of the limits.
     pub fn drop_from(&self, total: &mut Usage) {
+        total.domains -= 1;
         total.templates -= self.templates.len();
         total.waiting_sets -= self.waiting.len();
         total.waiting_bytes -= self.waiting.iter().map(|set| set.body.len()).sum::<usize>();

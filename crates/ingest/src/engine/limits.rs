@@ -13,6 +13,9 @@ pub struct Limits {
     /// Observation domains of one exporter.
     #[garde(range(min = 1))]
     pub domains_max: usize,
+    /// Observation domains of all exporters together; each takes a few KB.
+    #[garde(range(min = 1))]
+    pub domains_total_max: usize,
     /// Templates of one observation domain; the one longest unused makes room.
     #[garde(range(min = 1))]
     pub templates_max: usize,
@@ -59,6 +62,7 @@ impl Default for Limits {
         Limits {
             exporters_max: 16_384,
             domains_max: 1_024,
+            domains_total_max: 131_072,
             templates_max: 1_024,
             templates_total_max: 262_144,
             template_fields_max: 1_024,

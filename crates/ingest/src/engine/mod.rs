@@ -196,19 +196,21 @@ impl Engine {
 
     /// Makes sure that there is such an exporter and domain, within the limits.
     fn admit(&mut self, address: [u8; 16], version: u8, domain: u32) -> Result<(), Reason> {
-        if !self.exporters.contains_key(&address) {
-            if self.exporters.len() >= self.limits.exporters_max {
-                return Err(Reason::ExportersFull);
-            }
-            self.exporters.insert(address, Exporter::new(address));
+        let known = self.exporters.get(&address).map(|exporter| &exporter.domains);
+        if known.is_some_and(|domains| domains.contains_key(&(version, domain))) {
+            return Ok(());
+        }
+        let limits = &self.limits;
+        if known.is_none() && self.exporters.len() >= limits.exporters_max {
+            return Err(Reason::ExportersFull);
+        }
+        let own_full = known.is_some_and(|domains| domains.len() >= limits.domains_max);
+        if own_full || self.total.domains >= limits.domains_total_max {
+            return Err(Reason::DomainsFull);
         }
         let exporter = self.exporters.entry(address).or_insert_with(|| Exporter::new(address));
-        if !exporter.domains.contains_key(&(version, domain)) {
-            if exporter.domains.len() >= self.limits.domains_max {
-                return Err(Reason::DomainsFull);
-            }
-            exporter.domains.insert((version, domain), Domain::new(version, domain));
-        }
+        exporter.domains.insert((version, domain), Domain::new(version, domain));
+        self.total.domains += 1;
         Ok(())
     }
 

@@ -1,8 +1,7 @@
 //! What an options record tells the decoder: a sampling rate and whom it is for, and when the
 //! device's sysUpTime was zero. Tables of names (interfaces, VRFs, applications) tell it nothing.
 
-use super::declare::Declaration;
-use super::element::VARIABLE;
+use super::element::{Field, VARIABLE};
 use super::sampling::{self, SamplerKey};
 use super::wire::uint;
 
@@ -31,15 +30,16 @@ struct Numbers {
 // === impl OptionsRecord ===
 
 impl OptionsRecord {
+    /// `fields` begin with the `scopes`, `places` say where they are.
     pub fn read(
         version: u8,
-        declaration: &Declaration,
+        scopes: usize,
+        fields: &[Field],
         record: &[u8],
         places: &[(usize, usize)],
     ) -> OptionsRecord {
         let mut numbers = Numbers::default();
-        let scopes = usize::from(declaration.scope_fields);
-        for (i, (field, &(offset, len))) in declaration.fields.iter().zip(places).enumerate() {
+        for (i, (field, &(offset, len))) in fields.iter().zip(places).enumerate() {
             let bytes = record.get(offset..).and_then(|rest| rest.get(..len)).unwrap_or_default();
             let is_number = len > 0 && field.enterprise == 0 && field.len != VARIABLE;
             let Some(number) = uint(bytes).filter(|_| is_number) else {

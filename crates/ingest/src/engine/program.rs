@@ -66,15 +66,16 @@ struct Candidate {
 // === impl Program ===
 
 impl Program {
+    /// Fields without length are legal and say nothing. They are left out, or a template of a
+    /// thousand of them would cost a thousand steps for each byte of data.
     pub fn compile(version: u8, fields: &[Field]) -> Program {
-        let mut program = Program { fields: fields.to_vec(), ..Program::default() };
+        let filled: Vec<Field> = fields.iter().copied().filter(|field| field.len != 0).collect();
+        let mut program = Program { fields: filled.clone(), ..Program::default() };
         let mut candidates = Vec::new();
         let mut parts = Parts::default();
-        for (index, &field) in fields.iter().enumerate() {
+        for (index, &field) in filled.iter().enumerate() {
             let place = program.place(index, field);
-            if field.len != 0 {
-                program.add(version, field, place, &mut candidates, &mut parts);
-            }
+            program.add(version, field, place, &mut candidates, &mut parts);
         }
         program.choose(candidates);
         program.finish(parts);

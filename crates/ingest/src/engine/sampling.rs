@@ -80,7 +80,11 @@ pub fn rate(
     packets: Option<(u64, u64)>,
     population: Option<(u64, u64)>,
 ) -> Option<u32> {
-    let ratio = |whole: u64, part: u64| (whole + part / 2).checked_div(part);
+    // Rounded; both numbers are an exporter's and may be as large as can be.
+    let ratio = |whole: u64, part: u64| {
+        let rate = whole.checked_div(part)?;
+        Some(rate.saturating_add(u64::from(whole % part >= part.div_ceil(2))))
+    };
     let of_packets = || packets.and_then(|(taken, left)| ratio(taken.checked_add(left)?, taken));
     let of_population = || population.and_then(|(n, of)| ratio(of, n));
     let told = interval.filter(|&n| n > 0);

@@ -3,15 +3,20 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use arrow::array::AsArray;
+use arrow::datatypes::UInt64Type;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::data;
 use super::encode::{Message, field, plain_fields, plain_records, v5};
+use super::fuzz::{mutated, sample};
 use crate::engine::Engine;
 use crate::engine::element::{Field, VARIABLE};
 use crate::engine::limits::Limits;
 use crate::engine::problem::Reason;
+use crate::engine::program::Program;
+use crate::engine::sampling::rate;
 
 const EXPORTER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
 
@@ -28,15 +33,6 @@ fn feed(datagrams: &[Vec<u8>]) -> (usize, Engine) {
     engine.flush_flows();
     let rows = engine.take_flows().iter().map(|flows| flows.batch.num_rows()).sum();
     (rows, engine)
-}
-
-fn sample(version: u16) -> Vec<u8> {
-    Message::new(version, 1, 0)
-        .template(256, &plain_fields())
-        .options_template(257, 1, &[field(if version == 9 { 1 } else { 143 }, 4), field(34, 4)])
-        .set(257, &[0, 0, 0, 1, 0, 0, 0, 10])
-        .set(256, &plain_records(0, 5))
-        .bytes()
 }
 
 #[test]
@@ -113,6 +109,29 @@ fn templates_without_length_are_legal_and_never_loop() {
     }
 }
 
+/// A record's steps are at most its bytes, however many fields without length are declared.
+#[test]
+fn fields_without_length_cost_nothing_and_change_nothing() {
+    let mut fields = vec![field(8, 0); 1_023];
+    fields.push(field(82, VARIABLE));
+    assert_eq!(Program::compile(10, &fields).fields, [field(82, VARIABLE)]);
+    for version in [9, 10] {
+        let (scope, rate) = (if version == 9 { 2 } else { 10 }, [0, 0, 0, 7, 0, 0, 0, 100]);
+        let told = [field(scope, 0), field(scope, 4), field(34, 0), field(34, 4)];
+        let datagram = Message::new(version, 1, 0)
+            .options_template(300, 2, &told)
+            .set(300, &rate)
+            .template(256, &[field(2, 0), field(10, 4), field(1, 4)])
+            .set(256, &[0, 0, 0, 7, 0, 0, 0, 3]);
+        let mut engine = engine();
+        engine.datagram(0, EXPORTER, &datagram.bytes());
+        engine.flush_flows();
+        let flows = engine.take_flows();
+        let scaled = flows[0].batch["bytes_scaled"].as_primitive::<UInt64Type>();
+        assert_eq!(scaled.value(0), 300, "{version}");
+    }
+}
+
 #[test]
 fn a_template_of_65535_fields_is_refused() {
     for version in [9, 10] {
@@ -177,6 +196,49 @@ fn every_table_has_its_limit() {
     assert_eq!(engine.exporters(), 2);
 }
 
+/// An exporter may write any number into the elements that together tell its sampling rate.
+#[test]
+fn sampling_rates_of_any_numbers_are_told_or_not() {
+    const MAX: u64 = u64::MAX;
+    let cases = [
+        ((1, 10), Some(10)),
+        ((4, 10), Some(3)),
+        ((3, 10), Some(3)),
+        ((0, 10), None),
+        ((10, 0), None),
+        ((1 << 63, MAX), Some(2)),
+        ((MAX, MAX), Some(1)),
+        ((1, MAX), None),
+        ((2, MAX), None),
+    ];
+    for ((size, population), expected) in cases {
+        let told = rate(None, None, Some((size, population)));
+        assert_eq!(told, expected, "{size} of {population}");
+        let left = population.saturating_sub(size);
+        let told = rate(None, Some((size, left)), None);
+        assert!(told == expected || population < size, "{size} taken, {left} left");
+    }
+    assert_eq!(rate(None, Some((MAX, 1)), None), None);
+}
+
+/// Forged addresses with many domains each would multiply the two limits.
+#[test]
+fn the_domains_of_all_exporters_together_have_a_limit() {
+    let limits = Limits { domains_total_max: 3, exporter_idle_ms: 1_000, ..Limits::default() };
+    let mut engine = Engine::new(limits, "default", "test");
+    let ip = |i: u8| IpAddr::V4(Ipv4Addr::new(192, 0, 2, i));
+    for i in 0..6u8 {
+        engine.datagram(0, ip(i / 2), &Message::new(9, i.into(), 1).bytes());
+    }
+    assert_eq!((engine.usage().domains, engine.exporters()), (3, 2));
+    assert_eq!(engine.problems().get(Reason::DomainsFull), 3);
+    // What is forgotten makes room.
+    engine.tick(60_000);
+    assert_eq!((engine.usage().domains, engine.exporters()), (0, 0));
+    engine.datagram(60_000, ip(9), &Message::new(9, 9, 1).bytes());
+    assert_eq!(engine.usage().domains, 1);
+}
+
 /// Seeds of the mutations: made here, and real ones where they are.
 fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![sample(9), sample(10), v5(0, 3_600_000, 5)];
@@ -193,36 +255,14 @@ fn inputs() -> i64 {
     told.unwrap_or(150_000)
 }
 
-/// What the fuzz targets run, on the seeds as they are.
-#[test]
-fn fuzz_entries_take_their_seeds() {
-    let seeds = seeds();
-    seeds.iter().for_each(|seed| crate::decode::fuzz::datagram(seed));
-    let framed = seeds.iter().flat_map(|seed| {
-        let mut framed = (seed.len() as u16).to_be_bytes().to_vec();
-        framed.extend_from_slice(seed);
-        framed
-    });
-    crate::decode::fuzz::datagrams(&framed.collect::<Vec<u8>>());
-    crate::decode::fuzz::capture(&[0xa1, 0xb2, 0xc3, 0xd4]);
-}
-
 #[test]
 fn mutated_datagrams_never_panic() {
     let (seeds, inputs) = (seeds(), inputs());
     let mut rng = ChaCha8Rng::seed_from_u64(20_261_123);
     let mut engine = engine();
     for i in 0..inputs {
-        let mut datagram = seeds[rng.random_range(0..seeds.len())].clone();
-        for _ in 0..rng.random_range(1..8) {
-            let at = rng.random_range(0..datagram.len());
-            match rng.random_range(0..4) {
-                0 => datagram[at] = rng.random(),
-                1 => datagram[at] ^= 1 << rng.random_range(0..8),
-                2 => datagram.truncate(at.max(1)),
-                _ => datagram[at] = [0, 1, 2, 3, 255][rng.random_range(0..5)],
-            }
-        }
+        let seed = &seeds[rng.random_range(0..seeds.len())];
+        let datagram = mutated(&mut rng, seed);
         engine.datagram(1_700_000_000_000 + i * 10, EXPORTER, &datagram);
         if i % 100 == 0 {
             engine.flush_flows();

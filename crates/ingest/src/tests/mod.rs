@@ -3,6 +3,7 @@
 mod clock;
 mod data;
 mod encode;
+mod fuzz;
 mod hostile;
 mod ledger;
 mod oracle;
