@@ -152,6 +152,21 @@ pub fn uuid_text(high: i64, low: i64) -> String {
     (0..22).map(|at| char::from(ALPHABET[digit(at) as usize])).collect()
 }
 
+/// The id that the group's coordinator gave a consumer; empty while it is no member. `rk` must be a
+/// live consumer's handle.
+pub fn member_id(rk: *mut sys::rd_kafka_t) -> String {
+    // SAFETY: `rk` is a live consumer's handle (the caller's promise); the text is null or owned
+    // here until it is freed, and copied before.
+    unsafe {
+        let id = sys::rd_kafka_memberid(rk);
+        let copied = text(id);
+        if !id.is_null() {
+            sys::rd_kafka_mem_free(rk, id.cast());
+        }
+        copied
+    }
+}
+
 /// Polls a consumer that has partitions assigned by hand. `rk` must be a live client's handle.
 pub fn poll(rk: *mut sys::rd_kafka_t, timeout: Duration) -> Option<Polled> {
     let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);

@@ -13,7 +13,7 @@ use rdkafka::message::Message;
 use super::dispose::{dispose, wait};
 use super::membership::Membership;
 use super::transactions::Transactions;
-use super::{convert, options};
+use super::{convert, native, options};
 use crate::config::{BusConfig, TimeoutsConfig};
 use crate::log::{CommitError, Committed, Event, LogError, Paused, TaskId, Tasks, Transaction};
 use crate::metrics as names;
@@ -23,6 +23,8 @@ pub struct KafkaTasks {
     /// `None` only while it is dropped.
     consumer: Option<BaseConsumer<Membership>>,
     transactions: Transactions,
+    group: String,
+    instance: String,
     timeouts: TimeoutsConfig,
     /// The tasks that are ours, and where each stands.
     owned: BTreeMap<TaskId, State>,
@@ -59,12 +61,34 @@ impl KafkaTasks {
         let init_limit = timeouts.request().max(Duration::from_millis(timeouts.transaction_ms));
         let options = options::transactional(&config.kafka, &id);
         let transactions = Transactions::new(options, timeouts.commit(), init_limit);
-        let owned = BTreeMap::new();
-        Ok(KafkaTasks { consumer: Some(consumer), transactions, timeouts, owned, held: None })
+        Ok(KafkaTasks {
+            consumer: Some(consumer),
+            transactions,
+            group,
+            instance: instance.to_owned(),
+            timeouts,
+            owned: BTreeMap::new(),
+            held: None,
+        })
     }
 
     fn consumer(&self) -> &BaseConsumer<Membership> {
         self.consumer.as_ref().expect("it is taken only by drop")
+    }
+
+    /// Whether another member of the group has our name. It came when we were not heard of for a
+    /// session, and a new producer of ours would take the name back from it. A group that does not
+    /// answer says nothing of another.
+    fn is_replaced(&self) -> bool {
+        let consumer = self.consumer();
+        let id = native::member_id(consumer.client().native_ptr());
+        let found = consumer.fetch_group_list(Some(&self.group), self.timeouts.commit());
+        let Ok(found) = found else {
+            return false;
+        };
+        let groups = found.groups().iter().filter(|group| group.name() == self.group);
+        let mut members = groups.flat_map(|group| group.members());
+        members.any(|member| member.client_id() == self.instance && member.id() != id)
     }
 
     /// An assignment or revocation that a poll has brought.
@@ -86,9 +110,8 @@ impl KafkaTasks {
             None => Ok(None),
             Some(Ok(message)) => {
                 let partition = u32::try_from(message.partition()).unwrap_or(0);
-                let is_its = |task: &&TaskId| {
-                    task.partition == partition && *task.topic == *message.topic()
-                };
+                let is_its =
+                    |task: &&TaskId| task.partition == partition && *task.topic == *message.topic();
                 let known = self.owned.keys().find(is_its);
                 Ok(known.map(|task| convert::record(&message, Arc::clone(&task.topic))))
             }
@@ -252,7 +275,12 @@ impl Tasks for KafkaTasks {
             return Err(CommitError::Aborted(reason));
         }
         let consumer = self.consumer.as_ref().expect("it is taken only by drop");
-        self.transactions.commit(consumer, &transaction)
+        match self.transactions.commit(consumer, &transaction) {
+            Err(CommitError::Indeterminate(reason)) if self.is_replaced() => {
+                Err(CommitError::Fenced(format!("{reason}; another member has this name now")))
+            }
+            result => result,
+        }
     }
 
     fn leave(mut self: Box<Self>, deadline: Duration) -> Result<(), LogError> {
