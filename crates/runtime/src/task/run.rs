@@ -77,7 +77,7 @@ pub fn run<S: Stage>(
 }
 
 pub(super) struct Loop<'a, S: Stage> {
-    log: &'a dyn Log,
+    pub(super) log: &'a dyn Log,
     stage: &'a S,
     pub(super) setup: &'a Setup,
     pub(super) options: &'a LoopOptions,
@@ -100,8 +100,8 @@ pub(super) struct Loop<'a, S: Stage> {
 /// What of a task outlives its state.
 #[derive(Default)]
 pub(super) struct Side {
-    /// The end of its input when it was last found silent before it.
-    pub(super) stalled_at: Option<i64>,
+    /// The end of its input up to which another reader found nothing either.
+    pub(super) empty_to: Option<i64>,
     breaker: Breaker,
     skipped: BTreeMap<i64, String>,
     /// When to try to open it, if it is not.

@@ -3,5 +3,7 @@
 mod bed;
 mod history;
 mod loops;
+mod snapshots;
 mod toy;
+mod watch;
 mod writers;

@@ -1,9 +1,10 @@
 //! A watch over deliveries: a client library can stop fetching one partition after an error and say
-//! nothing. A task that has input to read while nothing of it arrives is taken over anew.
+//! nothing. A task that has input to read while nothing of it arrives is taken over anew. What was
+//! aborted looks like input that does not come, so another reader says whether there is any.
 
 use std::time::Duration;
 
-use bus::TaskId;
+use bus::{Log, LogError, ReadEvent, TaskId};
 
 use super::engine::Stage;
 use super::metrics;
@@ -13,6 +14,10 @@ use super::run::Loop;
 
 /// Between two looks at a silent task. Heartbeats come once a second, so silence this long is rare.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long the other reader is asked, in calls of a tenth of a second. Its client fetches within
+/// one or two; without an answer the next look asks again.
+const ASKS: u32 = 10;
+const ASK: Duration = Duration::from_millis(100);
 
 /// When a task was last heard of.
 #[derive(Debug, Default)]
@@ -48,22 +53,41 @@ impl<S: Stage> Loop<'_, S> {
             return Ok(());
         };
         running.heard.at = now;
+        let next = running.state.next;
         // The last offset may be a transaction's marker, which is never delivered.
-        let waiting = end.filter(|end| *end > running.state.next + 1);
-        if waiting.is_none() {
-            return Ok(());
-        }
-        let Some(side) = self.sides.get_mut(task) else {
+        let waiting = end.filter(|end| *end > next + 1);
+        let Some(side) = self.sides.get_mut(task).filter(|_| waiting.is_some()) else {
             return Ok(());
         };
-        // Once for each end: what lies before it may be aborted, and then nothing can come.
-        if side.stalled_at == waiting {
+        if side.empty_to == waiting {
             return Ok(());
         }
-        side.stalled_at = waiting;
+        match has_input(self.log, task, next) {
+            Ok(Some(true)) => {}
+            Ok(Some(false)) => {
+                side.empty_to = waiting;
+                return Ok(());
+            }
+            Err(error) if is_crash(&error) => return Err(error.into()),
+            Ok(None) | Err(_) => return Ok(()),
+        }
         self.tally.add(metrics::STALLS, "topic", &task.topic, 1);
-        tracing::warn!(topic = %task.topic, partition = task.partition, next = running.state.next,
-            end, "there is input and nothing of it arrives: taking the task over anew");
+        tracing::warn!(topic = %task.topic, partition = task.partition, next, end,
+            "there is input and nothing of it arrives: taking the task over anew");
         self.open(task)
     }
+}
+
+/// Whether a record that counts stands at an offset or after it; `None` without an answer in time.
+fn has_input(log: &dyn Log, task: &TaskId, from: i64) -> Result<Option<bool>, LogError> {
+    let mut reader = log.reader()?;
+    reader.assign(&[(task.topic.to_string(), task.partition, from)])?;
+    for _ in 0..ASKS {
+        match reader.poll(ASK)? {
+            ReadEvent::Record(_) => return Ok(Some(true)),
+            ReadEvent::End { .. } => return Ok(Some(false)),
+            ReadEvent::Idle => {}
+        }
+    }
+    Ok(None)
 }

@@ -61,7 +61,7 @@ pub struct Snapshots {
     producer: Box<dyn Producer>,
     writing: BTreeMap<TaskId, Writing>,
     /// Whose record a ticket is, and which piece (the manifest: none).
-    tickets: BTreeMap<u64, (TaskId, i64, Option<usize>)>,
+    tickets: BTreeMap<u64, (TaskId, Option<usize>)>,
 }
 
 struct Writing {
@@ -104,9 +104,11 @@ impl Snapshots {
         self.writing.is_empty()
     }
 
-    /// A task that is no longer ours, or whose state was dropped.
+    /// A task that is no longer ours, or whose state was dropped. Its deliveries are forgotten too:
+    /// the next snapshot may be of the very same offset.
     pub fn forget(&mut self, task: &TaskId) {
         self.writing.remove(task);
+        self.tickets.retain(|_, (of, _)| of != task);
     }
 
     /// Begins a snapshot: what did not change since `catalog` and is young enough is not written
@@ -191,10 +193,10 @@ impl Snapshots {
         let mut ended = Vec::new();
         self.send(wall_ms, &mut ended)?;
         for delivery in self.producer.poll(Duration::ZERO) {
-            let Some((task, at, part)) = self.tickets.remove(&delivery.ticket) else {
+            let Some((task, part)) = self.tickets.remove(&delivery.ticket) else {
                 continue;
             };
-            let Some(writing) = self.writing.get_mut(&task).filter(|w| w.pointer.at == at) else {
+            let Some(writing) = self.writing.get_mut(&task) else {
                 continue;
             };
             writing.undelivered -= 1;
@@ -207,7 +209,7 @@ impl Snapshots {
                     }
                 }
                 (Err(_), _) => {
-                    self.writing.remove(&task);
+                    self.forget(&task);
                     ended.push((task, None));
                 }
             }
@@ -223,7 +225,7 @@ impl Snapshots {
         let tasks: Vec<TaskId> = self.writing.keys().cloned().collect();
         for task in tasks {
             if self.add_manifest(&task, wall_ms).is_err() {
-                self.writing.remove(&task);
+                self.forget(&task);
                 ended.push((task, None));
                 continue;
             }
@@ -234,7 +236,7 @@ impl Snapshots {
                 let Some(ticket) = self.producer.send(record)? else {
                     return Ok(());
                 };
-                self.tickets.insert(ticket, (task.clone(), writing.pointer.at, *part));
+                self.tickets.insert(ticket, (task.clone(), *part));
                 writing.undelivered += 1;
                 writing.unsent.pop_front();
             }
