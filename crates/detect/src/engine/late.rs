@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use runtime::task::Outputs;
+use bus::Meta;
+use runtime::task::{Late, Outputs};
 
 /// Why a rule missed rows: part of `.late`'s headers and of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,15 +44,15 @@ impl Misses {
     }
 
     /// Sends the rows, whole, in the order of messages and rows.
-    pub fn send(self, whole: impl Fn(usize) -> RecordBatch, out: &mut Outputs) {
+    pub fn send(self, whole: impl Fn(usize) -> (RecordBatch, Meta), out: &mut Outputs) {
         let mut groups: BTreeMap<(Missed, usize, Vec<String>), Vec<u32>> = BTreeMap::new();
         for ((missed, message, row), rules) in self.rules {
             groups.entry((missed, message, rules)).or_default().push(row);
         }
         for ((missed, message, rules), rows) in groups {
-            let batch = whole(message);
-            if let Ok(rows) = take_record_batch(&batch, &UInt32Array::from(rows)) {
-                out.late(rows, &rules, missed.as_str());
+            let (batch, meta) = whole(message);
+            if let Ok(batch) = take_record_batch(&batch, &UInt32Array::from(rows)) {
+                out.late(Late { batch, meta, rules, reason: missed.as_str() });
             }
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bus::Meta;
 use bus::config::LimitsConfig;
 use bytes::Bytes;
 use model::rows::Anomaly;
@@ -44,8 +45,9 @@ pub struct Rollup {
 /// A message that waits for its chunk's end.
 struct Held {
     batch: RecordBatch,
-    /// Kept for late rows, which go on with all their columns.
+    /// Both kept for late rows, which go on with all their columns.
     payload: Option<Bytes>,
+    meta: Meta,
 }
 
 /// A chunk's rows with their times by one column, split by the panes of one length.
@@ -78,7 +80,7 @@ impl Rollup {
         let batch = self.reading.read(input)?;
         let payload = input.record.payload.clone();
         self.bytes += payload.as_ref().map_or(0, Bytes::len);
-        self.held.push(Held { batch, payload });
+        self.held.push(Held { batch, payload, meta: input.meta.clone() });
         Ok(())
     }
 
@@ -121,7 +123,7 @@ impl Rollup {
                 Plan::Row(plan) => self.rows(rule, plan, held, &mut misses, out),
             }
         }
-        misses.send(|message| whole(&held[message]), out);
+        misses.send(|message| (whole(&held[message]), held[message].meta.clone()), out);
     }
 
     fn panes(&self, held: &[Held], out: &mut Outputs) -> Panes {

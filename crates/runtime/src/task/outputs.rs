@@ -2,6 +2,7 @@
 //! loop's (`stamp`).
 
 use arrow::array::RecordBatch;
+use bus::Meta;
 use bytes::Bytes;
 
 /// Outputs of one message, in order. `Outputs::default()` makes an empty one for tests.
@@ -86,6 +87,8 @@ pub struct Dead {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Late {
     pub batch: RecordBatch,
+    /// Of the message that they came in, which need not be the one that showed them late.
+    pub meta: Meta,
     /// The rules that missed them.
     pub rules: Vec<String>,
     pub reason: &'static str,
@@ -116,10 +119,10 @@ impl Outputs {
         self.emitted.push(Emitted::Raw(raw));
     }
 
-    /// Rows for `<input topic>.late`, with the schema of the input message.
-    pub fn late(&mut self, batch: RecordBatch, rules: &[String], reason: &'static str) {
-        if batch.num_rows() > 0 {
-            self.emitted.push(Emitted::Late(Late { batch, rules: rules.to_vec(), reason }));
+    /// Rows for `<input topic>.late`, with the schema of the message that they came in.
+    pub fn late(&mut self, late: Late) {
+        if late.batch.num_rows() > 0 {
+            self.emitted.push(Emitted::Late(late));
         }
     }
 

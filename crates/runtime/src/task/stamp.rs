@@ -85,7 +85,7 @@ impl<'a> Stamp<'a> {
     }
 
     /// The records of what an engine handed out, and the watermark that was sent at their end.
-    pub fn outputs(mut self, outputs: Outputs, meta: &Meta) -> (Made, Option<i64>) {
+    pub fn outputs(mut self, outputs: Outputs) -> (Made, Option<i64>) {
         let (emitted, watermark_ms, counts) = outputs.into_parts();
         self.made.counts = counts;
         for emitted in emitted {
@@ -99,7 +99,7 @@ impl<'a> Stamp<'a> {
                     self.raw(raw);
                     Ok(())
                 }
-                Emitted::Late(late) => self.late(late, meta),
+                Emitted::Late(late) => self.late(late),
                 Emitted::Dead(dead) => {
                     self.refused(dead);
                     Ok(())
@@ -183,21 +183,22 @@ impl<'a> Stamp<'a> {
         });
     }
 
-    fn late(&mut self, late: Late, input: &Meta) -> Result<(), FrameError> {
+    fn late(&mut self, late: Late) -> Result<(), FrameError> {
         let topic = format!("{}{}", self.record.topic, LATE);
         let headers = vec![
             ("late-rules".to_owned(), late.rules.join(",")),
             ("late-reason".to_owned(), late.reason.to_owned()),
         ];
         self.made.rows_late += late.batch.num_rows() as u64;
-        let meta = self.meta(input.schema.clone(), input.schema_fp.clone(), headers);
+        let Meta { schema, schema_fp, min_ts_ms, max_ts_ms, .. } = late.meta;
+        let meta = self.meta(schema, schema_fp, headers);
         let partition = self.record.partition % self.partitions(&topic).max(1);
         self.frame(Outgoing {
             topic: Arc::from(topic),
             to: Where::Fixed(partition),
             batch: late.batch,
             key: None,
-            time: Time::Between(input.min_ts_ms, self.record.timestamp_ms),
+            time: Time::Between(min_ts_ms, max_ts_ms),
             meta,
         })
     }

@@ -96,7 +96,7 @@ impl<E: Engine> TaskState<E> {
             return Taken::Made(self.dead(record, &bad, keep), changes);
         }
         match self.run(record, &meta) {
-            Ok(Ok(outputs)) => Taken::Made(self.stamp(record, &meta, outputs, keep), changes),
+            Ok(Ok(outputs)) => Taken::Made(self.stamp(record, outputs, keep), changes),
             Ok(Err(bad)) if bad.is_chunk() => Taken::Panicked(bad.detail),
             Ok(Err(bad)) => Taken::Made(self.dead(record, &bad, keep), changes),
             Err(panic) => Taken::Panicked(panic_text(&*panic)),
@@ -115,11 +115,11 @@ impl<E: Engine> TaskState<E> {
         Ok(catch_unwind(run)?.map(|()| outputs))
     }
 
-    fn stamp(&mut self, record: &Record, meta: &Meta, outputs: Outputs, keep: Keep) -> Made {
+    fn stamp(&mut self, record: &Record, outputs: Outputs, keep: Keep) -> Made {
         let stamp = Stamp::new(&self.stamper, &self.writer, record, self.sent_ms);
         match keep {
             Keep::Outputs => {
-                let (made, sent_ms) = stamp.outputs(outputs, meta);
+                let (made, sent_ms) = stamp.outputs(outputs);
                 self.sent_ms = sent_ms;
                 made
             }

@@ -9,7 +9,7 @@ use bus::TaskId;
 use bytes::Bytes;
 
 use crate::task::{
-    BadMessage, Block, Dead, Engine, Input, InputSpec, Out, Outputs, Place, ROW_TOO_LARGE,
+    BadMessage, Block, Dead, Engine, Input, InputSpec, Late, Out, Outputs, Place, ROW_TOO_LARGE,
     RestoreError, Stage, WriterPolicy,
 };
 
@@ -75,7 +75,8 @@ impl Toy {
             }
         }
         let late: Vec<(&str, i64, i64)> = late.iter().map(|r| (r.0.as_str(), r.1, r.2)).collect();
-        out.late(batch(&late), &["toy".to_owned()], "closed");
+        let (batch, meta) = (batch(&late), input.meta.clone());
+        out.late(Late { batch, meta, rules: vec!["toy".to_owned()], reason: "closed" });
         if let Some(wm) = input.watermarks.least() {
             self.close(wm, out);
         }
