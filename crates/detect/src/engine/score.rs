@@ -1,6 +1,10 @@
-//! The final half. State rows are merged by pane; a window closes when all tasks of its rule's
-//! source have passed its end; its result becomes points, the models judge them, and `signals` and
-//! `evidence` say what they found.
+//! The final half. State rows are merged by pane; a window closes when all tasks of rollup have
+//! passed its end; its result becomes points, the models judge them, and `signals` and `evidence`
+//! say what they found.
+//!
+//! All tasks, not only those of the rule's source: what is said between two of our own heartbeats
+//! must be the same however the sources' messages interleave (DESIGN §4 "Same"), and these follow
+//! the least of all. Nobody hears of it later for that: correlate waits for the heartbeats.
 
 mod closed;
 mod ended;
@@ -86,17 +90,14 @@ impl Score {
         Ok(())
     }
 
-    /// Closes what the watermarks allow, rule by rule in the order of their names.
-    fn close(&mut self, input: &Input<'_>, out: &mut Outputs) {
+    /// Closes what the watermark allows, rule by rule in the order of their names.
+    fn close(&mut self, watermark_ms: i64, out: &mut Outputs) {
         let how = Closing { topics: &self.topics, past: self.past };
         for rule in self.rules.iter() {
             let Some(state) = self.states.get_mut(&rule.name) else {
                 continue;
             };
-            let source = self.topics.of(rule.from);
-            if let Some(watermark_ms) = input.watermarks.of_source(source) {
-                state.close(rule, windowed_of(rule), watermark_ms, &how, out);
-            }
+            state.close(rule, windowed_of(rule), watermark_ms, &how, out);
         }
     }
 }
@@ -110,8 +111,8 @@ impl Engine for Score {
         if !input.is_heartbeat() {
             self.add(input, out)?;
         }
-        self.close(input, out);
         if let Some(least_ms) = input.watermarks.least() {
+            self.close(least_ms, out);
             out.advance(least_ms);
         }
         Ok(())
