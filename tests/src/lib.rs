@@ -10,3 +10,5 @@ mod incidents;
 pub mod process;
 #[cfg(test)]
 mod rebuild;
+#[cfg(test)]
+mod windows;

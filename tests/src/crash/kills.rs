@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bus::kafka::KafkaLog;
-use bus::topics::TopicSpec;
 use bus::{Log, OutRecord, ReadEvent, Reader};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::input;
-use super::output::{Names, Output};
-use super::process::{ProcessArgs, config};
+use super::output::Output;
+use super::process::{NARROW, ProcessArgs, config};
+use super::stages::{Kind, Stages};
 
 /// What part B found.
 #[derive(Debug, Default)]
@@ -44,15 +44,13 @@ pub struct Plan {
     pub seed: u64,
 }
 
-const STAGES: [&str; 3] = ["roll", "score", "case"];
-const PARTITIONS: u32 = 4;
 /// Input seconds that each cycle feeds, and how fast.
-const SECONDS: i64 = 24;
+const SECONDS: i64 = input::CYCLE_S;
 const FEED_STEP: Duration = Duration::from_millis(60);
-/// What a cycle need not have seen at the end of the pipeline: the grace, and the ten heartbeats
-/// that time waits for the instance that dies.
-const SLACK_S: i64 = 14;
-/// No cycle may take longer; one that does has failed.
+/// What a cycle need not have seen at the end of the pipeline: the grace, and the heartbeats that
+/// time waits for the instance that dies.
+const SLACK_S: i64 = 8;
+/// Time at the pipeline's end may stand still for so long; then the run has failed.
 const CYCLE_MAX: Duration = Duration::from_secs(90);
 
 /// Session and transaction timeouts.
@@ -73,13 +71,14 @@ pub fn run(bootstrap: &str, plan: Plan) -> Result<Found> {
     let cycles = i64::from(plan.kills) + 1;
     let golden = Pipeline::new(bootstrap, &format!("golden{stamp}."), cycles * SECONDS)?;
     let wanted = golden.undisturbed().context("the run that nobody disturbs")?;
-    println!("    undisturbed: {} outputs", wanted.messages);
+    println!("    undisturbed: {} outputs: {:?}", wanted.messages, wanted.by_topic());
     let killed = Pipeline::new(bootstrap, &format!("killed{stamp}."), cycles * SECONDS)?;
     let mut found = killed.disturbed(plan)?;
     let output = killed.output()?;
     (found.lost, found.doubled) = wanted.lost_and_doubled(&output);
     found.doubled += output.doubled;
-    found.difference = wanted.difference(&output);
+    // What rollup reads is the same offset by offset.
+    found.difference = wanted.difference(&output, Kind::Rollup.name());
     found.messages = output.messages;
     Ok(found)
 }
@@ -87,7 +86,7 @@ pub fn run(bootstrap: &str, plan: Plan) -> Result<Found> {
 /// Three stages behind each other under a prefix of their own.
 struct Pipeline {
     bootstrap: String,
-    prefix: String,
+    stages: Stages,
     log: Arc<KafkaLog>,
     /// The input, second by second.
     input: Vec<Vec<OutRecord>>,
@@ -97,26 +96,23 @@ struct Pipeline {
 
 impl Pipeline {
     fn new(bootstrap: &str, prefix: &str, seconds: i64) -> Result<Pipeline> {
-        let args = args(bootstrap, prefix, "setup", "setup", SHORT);
-        let log = Arc::new(KafkaLog::open(&config(&args))?);
-        for topic in input::TOPICS {
-            // The input's time is long past, and a broker deletes by it.
-            let settings = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
-            let name = format!("{prefix}{topic}");
-            let spec = TopicSpec { name, partitions: PARTITIONS, replication: 1, settings };
-            log.admin().create(&spec)?;
+        let args = args(bootstrap, prefix, Kind::Rollup, "setup", SHORT);
+        let stages = Stages::new(config(&args))?;
+        let log = Arc::new(KafkaLog::open(&stages.bus)?);
+        for topic in stages.topics() {
+            log.admin().create(&topic)?;
         }
-        let input = input::by_second(prefix, PARTITIONS, seconds)?;
-        Ok(Pipeline { bootstrap: bootstrap.to_owned(), prefix: prefix.to_owned(), log, input })
+        let input = input::by_second(&stages, seconds)?;
+        Ok(Pipeline { bootstrap: bootstrap.to_owned(), stages, log, input })
     }
 
-    fn args(&self, stage: &str, instance: &str, timeouts: Timeouts) -> ProcessArgs {
-        args(&self.bootstrap, &self.prefix, stage, instance, timeouts)
+    fn args(&self, stage: Kind, instance: &str, timeouts: Timeouts) -> ProcessArgs {
+        args(&self.bootstrap, &self.stages.bus.prefix, stage, instance, timeouts)
     }
 
     fn undisturbed(&self) -> Result<Output> {
         let mut stages = Vec::new();
-        for stage in STAGES {
+        for stage in Kind::ALL {
             stages.push(Stage::start(self.args(stage, "only", SHORT))?);
         }
         let mut end = End::new(self)?;
@@ -152,7 +148,7 @@ impl Pipeline {
     }
 
     fn start_all(&self, name: &str, timeouts: Timeouts) -> Result<Vec<Stage>> {
-        STAGES.iter().map(|stage| Stage::start(self.args(stage, name, timeouts))).collect()
+        Kind::ALL.iter().map(|kind| Stage::start(self.args(*kind, name, timeouts))).collect()
     }
 
     /// Feeds a piece of the input and strikes one stage while it works on it. Says when.
@@ -165,7 +161,8 @@ impl Pipeline {
         found: &mut Found,
     ) -> Result<Instant> {
         let from = cycle as usize * SECONDS as usize;
-        let number = cycle as usize % STAGES.len();
+        let number = cycle as usize % Kind::ALL.len();
+        let kind = Kind::ALL[number];
         let blow = if cycle / 3 % 2 == 0 { Blow::Kill } else { Blow::Stop };
         let takeover = cycle / 6 % 2 == 1;
         std::thread::scope(|scope| {
@@ -184,11 +181,11 @@ impl Pipeline {
             };
             println!(
                 "    {cycle}: {} {blow:?}, {}, {}",
-                STAGES[number],
+                kind.name(),
                 if takeover { "taken over" } else { "restarted" },
                 if hit { "in a transaction" } else { "between transactions" },
             );
-            let next = Stage::start(self.args(STAGES[number], &instance, timeouts))?;
+            let next = Stage::start(self.args(kind, &instance, timeouts))?;
             let mut old = std::mem::replace(stage, next);
             if blow == Blow::Stop {
                 // Its session and its transaction are over when it wakes.
@@ -219,28 +216,25 @@ impl Pipeline {
     }
 
     fn output(&self) -> Result<Output> {
-        let topics = [
-            ("partials", Names::Compared),
-            ("flows.dlq", Names::Compared),
-            ("evidence", Names::LeftOut),
-            ("incidents", Names::LeftOut),
-            ("partials.dlq", Names::LeftOut),
-            ("evidence.dlq", Names::LeftOut),
-        ];
-        let topics = topics.map(|(topic, names)| (format!("{}{topic}", self.prefix), names));
-        Output::read(&*self.log, &topics).map(|output| output.without_prefix(&self.prefix))
+        let mut ids = BTreeMap::new();
+        for topic in self.stages.topics() {
+            let found = self.log.admin().describe(&topic.name)?.context("a topic is gone")?;
+            ids.insert(found.id, topic.name);
+        }
+        let output = Output::read(&*self.log, &self.stages.outputs())?;
+        Ok(output.without_prefix(&self.stages.bus.prefix, &ids))
     }
 }
 
 fn args(
     bootstrap: &str,
     prefix: &str,
-    stage: &str,
+    stage: Kind,
     instance: &str,
     (session_ms, transaction_ms): Timeouts,
 ) -> ProcessArgs {
     ProcessArgs {
-        stage: stage.to_owned(),
+        stage,
         instance: instance.to_owned(),
         prefix: prefix.to_owned(),
         bootstrap: bootstrap.to_owned(),
@@ -262,7 +256,7 @@ struct Stage {
 impl Stage {
     fn start(args: ProcessArgs) -> Result<Stage> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["stage-process", "--stage", &args.stage, "--instance", &args.instance]);
+        command.args(["stage-process", "--stage", args.stage.name(), "--instance", &args.instance]);
         command.args(["--prefix", &args.prefix, "--bootstrap", &args.bootstrap]);
         command.args(["--session-ms", &args.session_ms.to_string()]);
         command.args(["--transaction-ms", &args.transaction_ms.to_string()]);
@@ -329,7 +323,8 @@ impl Stage {
     /// Starts it again where it ended by itself.
     fn revive(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            println!("      {} ended by itself ({status}), started again", self.args.stage);
+            let name = self.args.stage.name();
+            println!("      {name} ended by itself ({status}), started again");
             *self = Stage::start(self.args.clone())?;
         }
         Ok(())
@@ -356,16 +351,16 @@ impl End {
     fn new(pipeline: &Pipeline) -> Result<End> {
         let mut reader = pipeline.log.reader()?;
         // Every task of the last stage beats into every partition.
-        reader.assign(&[(format!("{}incidents", pipeline.prefix), 0, 0)])?;
+        reader.assign(&[(pipeline.stages.bus.topic("incidents.v1"), 0, 0)])?;
         Ok(End { reader, reached: BTreeMap::new() })
     }
 
     /// Also starts stages again that end by themselves, as their supervisor would: a zombie that
     /// wakes with its successor's name may fence it, and be killed before it was heard of.
     fn wait_for(&mut self, ms: i64, stages: &mut [Stage]) -> Result<()> {
-        let deadline = Instant::now() + CYCLE_MAX;
+        let mut deadline = Instant::now() + CYCLE_MAX;
         let done = |reached: &BTreeMap<String, i64>| {
-            reached.len() == PARTITIONS as usize && reached.values().all(|at| *at >= ms)
+            reached.len() == NARROW as usize && reached.values().all(|at| *at >= ms)
         };
         while !done(&self.reached) {
             stages.iter_mut().try_for_each(Stage::revive)?;
@@ -380,7 +375,11 @@ impl End {
             };
             let writer = name.rsplitn(3, '/').nth(2).unwrap_or_default().to_owned();
             let reached = self.reached.entry(writer).or_insert(i64::MIN);
-            *reached = wm.parse::<i64>()?.max(*reached);
+            let wm: i64 = wm.parse()?;
+            if wm > *reached {
+                *reached = wm;
+                deadline = Instant::now() + CYCLE_MAX;
+            }
         }
         Ok(())
     }

@@ -1,108 +1,140 @@
-//! Part A: a crash before and after every call of the log's traits, in a run of three stages on the
-//! log in memory; after each a restart, and the same committed output as without.
+//! Part A: a crash before and after every call of the log's traits, in a run of the three stages on
+//! the log in memory; after each a restart, and the same committed output as without.
+//!
+//! A crash in a stage begins on the log as the stages before left it. What the crashed stage says
+//! is compared with names, over an input that is the same offset by offset; what follows from it in
+//! the stages behind without, since a crash changes how the messages of several tasks interleave.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bus::crash::Crashing;
-use bus::topics::TopicSpec;
-use bus::{Admin, EmbeddedLog, Log, LogError};
+use bus::{Admin, BusConfig, EmbeddedLog, Log, LogError, OutRecord, Record};
 use runtime::shutdown::Shutdown;
-use runtime::task::{LoopError, LoopOptions, Stage, run};
+use runtime::task::{LoopError, LoopReport};
 
 use super::idle::{TestClock, UntilIdle};
 use super::input;
 use super::mutant::{Mutant, Mutation};
-use super::output::{Names, Output};
-use super::toys::{Kind, ToyStage};
+use super::output::{Output, all};
+use super::stages::{Kind, Stages};
+
+/// The run that nobody disturbs.
+pub struct Reference {
+    stages: Stages,
+    /// All records before each stage runs.
+    before: Vec<Vec<OutRecord>>,
+    pub wanted: Output,
+    pub snapshots: u64,
+    pub panics: u64,
+}
 
 /// What part A found.
 #[derive(Debug, Default)]
 pub struct Found {
-    pub points: u64,
+    pub points: usize,
     /// Crash points after which the output was another one, each with the difference.
     pub failures: Vec<String>,
-    pub messages: usize,
-    pub snapshots: u64,
 }
 
-const PARTITIONS: u32 = 2;
-/// Two stages compare their outputs without names: their inputs' offsets depend on how the commits
-/// of two tasks interleave.
-const TOPICS: [(&str, Names); 6] = [
-    ("partials", Names::Compared),
-    ("flows.dlq", Names::Compared),
-    ("evidence", Names::LeftOut),
-    ("partials.dlq", Names::LeftOut),
-    ("incidents", Names::LeftOut),
-    ("evidence.dlq", Names::LeftOut),
-];
+/// One crash: in which stage, at which point.
+type Point = (Kind, u64);
 
-/// Crashes at every point, on as many threads as there are cores.
-pub fn every_point(mutation: Option<Mutation>, seconds: i64) -> Result<Found> {
-    let whole = Bed::new(seconds)?;
-    let counting = Crashing::new(whole.log.clone(), None);
-    let snapshots =
-        whole.run_all(mutated(counting.clone(), mutation)).context("without a crash")?;
-    let wanted = whole.output()?;
-    let points = counting.points();
-    let mut found = Found { points, failures: Vec::new(), messages: wanted.messages, snapshots };
-    let next = AtomicU64::new(1);
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let results: Vec<Result<Vec<String>>> = std::thread::scope(|scope| {
-        let work = || work(&next, points, mutation, seconds, &wanted);
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
-    });
-    for result in results {
-        found.failures.extend(result?);
-    }
-    Ok(found)
-}
+const WIDE: u32 = 2;
+const NARROW: u32 = 1;
 
-fn work(
-    next: &AtomicU64,
-    points: u64,
-    mutation: Option<Mutation>,
-    seconds: i64,
-    wanted: &Output,
-) -> Result<Vec<String>> {
-    let mut failures = Vec::new();
-    loop {
-        let point = next.fetch_add(1, Ordering::SeqCst);
-        // One failure shows what a mutation does.
-        if point > points || (mutation.is_some() && !failures.is_empty()) {
-            return Ok(failures);
+// === impl Reference ===
+
+impl Reference {
+    pub fn new(seconds: i64) -> Result<Reference> {
+        let mut bus = BusConfig::default();
+        (bus.topics.partitions, bus.topics.partitions_other) = (WIDE, NARROW);
+        let stages = Stages::new(bus)?;
+        let records = input::by_second(&stages, seconds)?.concat();
+        let bed = Bed::new(&stages, &records)?;
+        let (mut before, mut snapshots, mut panics) = (Vec::new(), 0, 0);
+        for kind in Kind::ALL {
+            before.push(bed.records()?);
+            let report = bed.run(kind, bed.log.clone()).context("without a crash")?;
+            snapshots += report.snapshots;
+            panics += report.panics;
         }
-        let at = crash_at(point, mutation, seconds, wanted);
-        if let Some(failure) = at.with_context(|| format!("crash point {point}"))? {
-            failures.push(format!("crash point {point}: {failure}"));
-        }
+        let wanted = bed.output()?;
+        Ok(Reference { stages, before, wanted, snapshots, panics })
     }
-}
 
-/// One run with a crash at a point, and its restart.
-fn crash_at(
-    point: u64,
-    mutation: Option<Mutation>,
-    seconds: i64,
-    wanted: &Output,
-) -> Result<Option<String>> {
-    let bed = Bed::new(seconds)?;
-    let crashing = Crashing::new(bed.log.clone(), Some(point));
-    match bed.run_all(mutated(crashing, mutation)) {
-        Ok(_) | Err(LoopError::Log(LogError::CrashPoint(_))) => {}
-        Err(other) => return Err(other.into()),
+    /// Crashes at every point, on as many threads as there are cores.
+    pub fn crash_everywhere(&self, mutation: Option<Mutation>) -> Result<Found> {
+        let mut points = Vec::new();
+        for kind in Kind::ALL {
+            points.extend((1..=self.points(kind, mutation)?).map(|point| (kind, point)));
+        }
+        let mut found = Found { points: points.len(), failures: Vec::new() };
+        let (next, seen) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let results: Vec<Result<Vec<String>>> = std::thread::scope(|scope| {
+            let work = || self.work(&points, &next, &seen, mutation);
+            let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let join = |handle: std::thread::ScopedJoinHandle<'_, _>| {
+                handle.join().unwrap_or_else(|_| bail!("a stage's loop panicked"))
+            };
+            handles.into_iter().map(join).collect()
+        });
+        for result in results {
+            found.failures.extend(result?);
+        }
+        Ok(found)
     }
-    bed.run_all(mutated(bed.log.clone(), mutation))?;
-    let output = bed.output()?;
-    if output.doubled > 0 {
-        return Ok(Some(format!("{} outputs are doubled", output.doubled)));
+
+    fn points(&self, kind: Kind, mutation: Option<Mutation>) -> Result<u64> {
+        let bed = Bed::new(&self.stages, &self.before[kind as usize])?;
+        let counting = Crashing::new(bed.log.clone(), None);
+        bed.run(kind, mutated(counting.clone(), mutation)).context("without a crash")?;
+        Ok(counting.points())
     }
-    Ok(wanted.difference(&output))
+
+    fn work(
+        &self,
+        points: &[Point],
+        next: &AtomicUsize,
+        seen: &AtomicBool,
+        mutation: Option<Mutation>,
+    ) -> Result<Vec<String>> {
+        let mut failures = Vec::new();
+        while let Some((kind, point)) = points.get(next.fetch_add(1, Ordering::SeqCst)) {
+            // One failure shows what a mutation does.
+            if mutation.is_some() && seen.load(Ordering::SeqCst) {
+                break;
+            }
+            let at = format!("crash point {point} of {}", kind.name());
+            let failed = self.crash_at((*kind, *point), mutation).with_context(|| at.clone())?;
+            if let Some(failure) = failed {
+                seen.store(true, Ordering::SeqCst);
+                failures.push(format!("{at}: {failure}"));
+            }
+        }
+        Ok(failures)
+    }
+
+    /// One run with a crash at a point, and its restart.
+    fn crash_at(&self, (kind, at): Point, mutation: Option<Mutation>) -> Result<Option<String>> {
+        let bed = Bed::new(&self.stages, &self.before[kind as usize])?;
+        let crashing = Crashing::new(bed.log.clone(), Some(at));
+        match bed.run(kind, mutated(crashing, mutation)) {
+            Ok(_) | Err(LoopError::Log(LogError::CrashPoint(_))) => {}
+            Err(other) => return Err(other.into()),
+        }
+        for kind in &Kind::ALL[kind as usize..] {
+            bed.run(*kind, mutated(bed.log.clone(), mutation))?;
+        }
+        let output = bed.output()?;
+        if output.doubled > 0 {
+            return Ok(Some(format!("{} outputs are doubled", output.doubled)));
+        }
+        Ok(self.wanted.difference(&output, kind.name()))
+    }
 }
 
 fn mutated(log: Arc<dyn Log>, mutation: Option<Mutation>) -> Arc<dyn Log> {
@@ -112,48 +144,61 @@ fn mutated(log: Arc<dyn Log>, mutation: Option<Mutation>) -> Arc<dyn Log> {
     }
 }
 
-struct Bed {
+/// A log in memory with the stages that run on it.
+struct Bed<'a> {
+    stages: &'a Stages,
     log: Arc<EmbeddedLog>,
     clock: Arc<TestClock>,
 }
 
 // === impl Bed ===
 
-impl Bed {
-    fn new(seconds: i64) -> Result<Bed> {
+impl Bed<'_> {
+    fn new<'a>(stages: &'a Stages, records: &[OutRecord]) -> Result<Bed<'a>> {
         let log = Arc::new(EmbeddedLog::in_memory()?);
-        for topic in input::TOPICS {
-            let (name, settings) = ((*topic).to_owned(), BTreeMap::new());
-            log.create(&TopicSpec { name, partitions: PARTITIONS, replication: 1, settings })?;
+        for topic in stages.topics() {
+            log.create(&topic)?;
         }
-        input::write(&*log, "", PARTITIONS, seconds)?;
-        Ok(Bed { log, clock: Arc::default() })
+        input::send(log.producer("ingest", "input")?.as_mut(), records)?;
+        Ok(Bed { stages, log, clock: Arc::default() })
     }
 
-    /// The three stages, each until its input is done. Says how many snapshots were written.
-    fn run_all(&self, log: Arc<dyn Log>) -> Result<u64, LoopError> {
-        let kinds = [Kind::Roll, Kind::Score, Kind::Case];
-        kinds.into_iter().try_fold(0, |snapshots, kind| {
-            let stage = ToyStage { kind, prefix: String::new() };
-            Ok(snapshots + self.run(Arc::clone(&log), stage)?)
-        })
-    }
-
-    fn run<S: Stage>(&self, log: Arc<dyn Log>, stage: S) -> Result<u64, LoopError> {
+    /// A stage until its input is done.
+    fn run(&self, kind: Kind, log: Arc<dyn Log>) -> Result<LoopReport, LoopError> {
         let shutdown = Shutdown::new();
         let clock = Arc::clone(&self.clock);
-        let mut options = LoopOptions::new("one", &format!("snapshots.{}", stage.name()));
+        let mut options = self.stages.options(kind, "one");
         options.clock = self.clock.clone();
-        options.snapshots.interval = Duration::from_millis(800);
-        options.snapshots.input_share = 0;
-        options.snapshots.part_bytes = 64;
+        options.snapshots.interval = Duration::from_millis(1_500);
+        // The state of a rule is more than one piece.
+        options.snapshots.part_bytes = 1_000;
         let log = Arc::new(UntilIdle { log, shutdown: shutdown.clone(), clock });
-        run(log, stage, options, &shutdown).map(|report| report.snapshots)
+        self.stages.run(kind, log, options, &shutdown)
     }
 
     fn output(&self) -> Result<Output> {
-        let topics: Vec<(String, Names)> =
-            TOPICS.iter().map(|(topic, names)| ((*topic).to_owned(), *names)).collect();
-        Output::read(&*self.log, &topics)
+        Output::read(&*self.log, &self.stages.outputs())
+    }
+
+    /// All that stands on the log but snapshots, in the order of each partition.
+    fn records(&self) -> Result<Vec<OutRecord>> {
+        let mut records = Vec::new();
+        for topic in self.stages.topics() {
+            if !topic.name.contains("snapshots") {
+                records.extend(all(&*self.log, &topic.name)?.into_iter().map(again));
+            }
+        }
+        Ok(records)
+    }
+}
+
+fn again(record: Record) -> OutRecord {
+    OutRecord {
+        topic: record.topic,
+        partition: record.partition,
+        timestamp_ms: record.timestamp_ms,
+        key: record.key,
+        headers: record.headers,
+        payload: record.payload,
     }
 }

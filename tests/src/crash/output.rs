@@ -6,21 +6,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bus::{Log, Name, ReadEvent, Record};
-
-/// Whether names (and what else holds offsets) are part of the comparison: only over a fixed input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
-    Compared,
-    LeftOut,
-}
+use bytes::Bytes;
 
 /// One message, without what may differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Message {
-    headers: Vec<(String, String)>,
-    key: Option<Vec<u8>>,
+    /// All but those of `OFFSETS`, a line each.
+    headers: String,
+    /// What holds offsets: the same again only over a fixed input.
+    offsets: Vec<(String, String)>,
+    /// A heartbeat's names its producer.
+    key: Option<String>,
     timestamp_ms: i64,
-    payload: Option<Vec<u8>>,
+    payload: Option<Bytes>,
 }
 
 /// Topic, partition, writer.
@@ -40,10 +38,10 @@ const OFFSETS: [&str; 3] = ["name", "dlq-name", "dlq-offset"];
 
 impl Output {
     /// Reads committed outputs of the given topics.
-    pub fn read(log: &dyn Log, topics: &[(String, Names)]) -> Result<Output> {
+    pub fn read(log: &dyn Log, topics: &[String]) -> Result<Output> {
         let mut output = Output::default();
         let mut seen = BTreeSet::new();
-        for (topic, names) in topics {
+        for topic in topics {
             for record in all(log, topic)? {
                 let name = record.header("dlq-name").or_else(|| record.header("name"));
                 let name: Name = name.context("an output without a name")?.parse()?;
@@ -53,27 +51,37 @@ impl Output {
                 let text = name.to_string();
                 let writer = text.rsplitn(3, '/').nth(2).unwrap_or_default().to_owned();
                 let place = (topic.clone(), record.partition, writer);
-                output.sequences.entry(place).or_default().push(Message::of(&record, *names));
+                output.sequences.entry(place).or_default().push(Message::of(&record));
                 output.messages += 1;
             }
         }
         Ok(output)
     }
 
-    /// Topics without their prefix, and writers and names without the id that the log gave their
-    /// source: for two runs on one broker.
-    pub fn without_prefix(self, prefix: &str) -> Output {
+    /// Messages by topic, heartbeats left out.
+    pub fn by_topic(&self) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for ((topic, ..), messages) in &self.sequences {
+            let rows = messages.iter().filter(|m| !m.headers.contains("schema=heartbeat/"));
+            *counts.entry(topic.as_str()).or_default() += rows.count();
+        }
+        counts
+    }
+
+    /// Topics without their prefix, and in writers and names the source's topic instead of the id
+    /// that the log gave it: for two runs on one broker. `ids` are the topics by id.
+    pub fn without_prefix(self, prefix: &str, ids: &BTreeMap<String, String>) -> Output {
+        let named = |text: &str| with_topic(text, ids).replace(prefix, "");
         let place = |(topic, partition, writer): Place| {
             let topic = topic.strip_prefix(prefix).map(str::to_owned).unwrap_or(topic);
-            (topic, partition, without_id(&writer))
+            (topic, partition, named(&writer))
         };
         let message = |mut message: Message| {
-            for (name, value) in &mut message.headers {
-                if matches!(name.as_str(), "name" | "dlq-name") {
-                    *value = without_id(value);
-                }
-                *value = value.replace(prefix, "");
+            for (_, value) in &mut message.offsets {
+                *value = named(value);
             }
+            message.headers = message.headers.replace(prefix, "");
+            message.key = message.key.map(|key| key.replace(prefix, ""));
             message
         };
         let sequences = self
@@ -83,18 +91,24 @@ impl Output {
         Output { sequences: sequences.collect(), ..self }
     }
 
-    /// The first difference to another output, if there is one.
-    pub fn difference(&self, other: &Output) -> Option<String> {
+    /// The first difference to another output, if there is one. The writers of the stage `exact`
+    /// had the same input offset by offset: their names are compared too.
+    pub fn difference(&self, other: &Output, exact: &str) -> Option<String> {
         let places: BTreeSet<&Place> =
             self.sequences.keys().chain(other.sequences.keys()).collect();
         let none = Vec::new();
         for place in places {
             let here = self.sequences.get(place).unwrap_or(&none);
             let there = other.sequences.get(place).unwrap_or(&none);
-            if here == there {
+            let is_exact = place.2.split('/').nth(1) == Some(exact);
+            let same = |(a, b): &(&Message, &Message)| match is_exact {
+                true => a == b,
+                false => a.is_like(b),
+            };
+            let at = here.iter().zip(there).take_while(same).count();
+            if at == here.len() && at == there.len() {
                 continue;
             }
-            let at = here.iter().zip(there).take_while(|(a, b)| a == b).count();
             return Some(format!(
                 "{place:?}: {} and {} messages, the first difference at {at}: {:?} and {:?}",
                 here.len(),
@@ -122,30 +136,37 @@ impl Output {
 // === impl Message ===
 
 impl Message {
-    fn of(record: &Record, names: Names) -> Message {
-        let kept = |name: &str| names == Names::Compared || !OFFSETS.contains(&name);
+    fn of(record: &Record) -> Message {
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-        let headers = record.headers.iter().filter(|(name, _)| kept(name));
-        Message {
-            headers: headers.map(|(name, value)| (name.to_string(), text(value))).collect(),
-            key: record.key.as_ref().map(|key| key.to_vec()),
-            timestamp_ms: record.timestamp_ms,
-            payload: record.payload.as_ref().map(|payload| payload.to_vec()),
+        let (mut headers, mut offsets) = (String::new(), Vec::new());
+        for (name, value) in &record.headers {
+            match OFFSETS.contains(&&**name) {
+                true => offsets.push((name.to_string(), text(value))),
+                false => headers.push_str(&format!("{name}={}\n", text(value))),
+            }
         }
+        let (key, payload) = (record.key.as_deref().map(text), record.payload.clone());
+        Message { headers, offsets, key, timestamp_ms: record.timestamp_ms, payload }
+    }
+
+    fn is_like(&self, other: &Message) -> bool {
+        let of = |m: &Message| (m.timestamp_ms, m.key.clone(), m.payload.clone());
+        self.headers == other.headers && of(self) == of(other)
     }
 
     fn brief(&self) -> String {
-        let told = ["schema", "wm", "name", "rows", "max-ts", "dlq-kind"];
-        let headers = self.headers.iter().filter(|(name, _)| told.contains(&name.as_str()));
-        headers.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+        let told = ["schema=", "wm=", "rows=", "max-ts=", "dlq-kind=", "rule=", "pane="];
+        let is_told = |line: &&str| told.iter().any(|name| line.starts_with(name));
+        let headers: Vec<&str> = self.headers.lines().filter(is_told).collect();
+        format!("{} {:?}", headers.join(" "), self.offsets)
     }
 }
 
-/// `task/STAGE/ID/PARTITION...` with the id left out.
-fn without_id(name: &str) -> String {
+/// `task/STAGE/ID/PARTITION...` with the id's topic in its place.
+fn with_topic(name: &str, ids: &BTreeMap<String, String>) -> String {
     let mut parts: Vec<&str> = name.split('/').collect();
     if let Some(id) = parts.get_mut(2) {
-        *id = "-";
+        *id = ids.get(*id).map_or(*id, String::as_str);
     }
     parts.join("/")
 }

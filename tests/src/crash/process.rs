@@ -13,16 +13,15 @@ use bus::{
     Transaction,
 };
 use runtime::shutdown::Shutdown;
-use runtime::task::{LoopOptions, Stage, run};
 use runtime::telemetry::{Telemetry, TelemetryConfig};
 
-use super::toys::{Kind, ToyStage};
+use super::stages::{Kind, Stages};
 
 /// What a stage process is told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProcessArgs {
-    #[arg(long)]
-    pub stage: String,
+    #[arg(long, value_enum)]
+    pub stage: Kind,
     #[arg(long)]
     pub instance: String,
     #[arg(long)]
@@ -35,26 +34,22 @@ pub struct ProcessArgs {
     pub transaction_ms: u64,
 }
 
+/// Partitions of flows and what follows from them, and of all else.
+pub const WIDE: u32 = 4;
+pub const NARROW: u32 = 2;
+
 /// Runs one stage until it is killed or fenced.
 pub fn run_stage(args: &ProcessArgs) -> Result<()> {
-    let kind = match args.stage.as_str() {
-        "roll" => Kind::Roll,
-        "score" => Kind::Score,
-        "case" => Kind::Case,
-        other => anyhow::bail!("no stage is called {other}"),
-    };
-    super::be_quiet_about_toys();
+    super::be_quiet_about_poison();
     let telemetry = TelemetryConfig { log: "info,runtime=debug".to_owned(), ..Default::default() };
-    Telemetry::start(&telemetry, &args.stage)?;
-    let stage = ToyStage { kind, prefix: args.prefix.clone() };
-    let log = KafkaLog::open(&config(args))?;
+    Telemetry::start(&telemetry, args.stage.name())?;
+    let stages = Stages::new(config(args))?;
+    let log = KafkaLog::open(&stages.bus)?;
     let log = Arc::new(Marking { log: Arc::new(log) });
-    let snapshots = format!("{}snapshots.{}", args.prefix, stage.name());
-    let mut options = LoopOptions::new(&args.instance, &snapshots);
+    let mut options = stages.options(args.stage, &args.instance);
     options.snapshots.interval = Duration::from_secs(2);
-    options.snapshots.input_share = 0;
     options.session = Duration::from_millis(args.session_ms);
-    let report = run(log, stage, options, &Shutdown::new())?;
+    let report = stages.run(args.stage, log, options, &Shutdown::new())?;
     eprintln!("{report:?}");
     Ok(())
 }
@@ -63,6 +58,7 @@ pub fn run_stage(args: &ProcessArgs) -> Result<()> {
 pub fn config(args: &ProcessArgs) -> BusConfig {
     let mut config = BusConfig { engine: Engine::Kafka, ..BusConfig::default() };
     config.prefix.clone_from(&args.prefix);
+    (config.topics.partitions, config.topics.partitions_other) = (WIDE, NARROW);
     config.kafka.bootstrap.clone_from(&args.bootstrap);
     config.kafka.timeouts.session_ms = args.session_ms;
     config.kafka.timeouts.transaction_ms = args.transaction_ms;
