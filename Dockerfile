@@ -9,5 +9,7 @@ RUN useradd --system --no-create-home gannet
 WORKDIR /srv/gannet
 COPY --from=build /src/target/release/gannet /usr/local/bin/gannet
 COPY config config
+# what waits while the log is away, as the configuration says; mount a volume to keep it
+RUN mkdir gannet.spool && chown gannet gannet.spool
 USER gannet
 CMD ["gannet", "--help"]

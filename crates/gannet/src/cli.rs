@@ -172,6 +172,7 @@ fn all(args: AllArgs) -> Result<()> {
     config.bus.engine = bus::config::Engine::Embedded;
     if args.in_memory {
         config.bus.embedded.path = None;
+        config.ingest.spool.path = None;
     }
     run::run(loaded, &Stage::ALL)
 }

@@ -60,7 +60,8 @@ pub struct IngestConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct SpoolConfig {
-    /// A directory of this instance alone. Without it messages wait in memory, 64 MB of them.
+    /// A directory, in which each instance has one of its own. Without it messages wait in memory,
+    /// 64 MB of them.
     #[garde(skip)]
     pub path: Option<PathBuf>,
     /// Bytes on disk; what comes then is dropped and counted.

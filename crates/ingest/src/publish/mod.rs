@@ -137,7 +137,8 @@ impl Publisher {
             let found = log.admin().describe(&full)?.ok_or(LogError::NoTopic(full.clone()))?;
             topics.insert(name, Topic { name: full.into(), partitions: found.partitions });
         }
-        let spool = Spool::open(config.spool.path.as_deref(), config.spool.bytes_max);
+        let directory = config.spool.path.as_ref().map(|path| path.join(instance));
+        let spool = Spool::open(directory.as_deref(), config.spool.bytes_max);
         Ok(Publisher {
             producer: log.producer(STAGE, instance)?,
             topics,
