@@ -22,10 +22,13 @@ use crate::leaf::Source;
 /// value once a chunk (1,896 for a true 500, DESIGN §5).
 const NOT_UNDER_A_CUT: &str = "single_distinct_aggregation_to_group_by";
 
-/// Functions whose result can be larger than any row that they read: one call of `repeat` may ask
-/// for gigabytes, and a rule's memory must be groups × panes.
-const UNBOUNDED: [&str; 9] = [
+/// Functions whose result can be larger than any row that they read, while a rule's memory must be
+/// groups × panes: one call of `repeat` may ask for gigabytes, and so may one `replace` in another,
+/// of constants already while it is planned.
+const UNBOUNDED: [&str; 11] = [
     "repeat",
+    "replace",
+    "regexp_replace",
     "lpad",
     "rpad",
     "range",

@@ -132,6 +132,17 @@ fn large_and_deep_texts_are_refused() {
     }
 }
 
+/// Two of these in each other took 7 GB to plan.
+#[test]
+fn functions_that_multiply_texts_are_unknown() {
+    for call in
+        ["replace('b', 'a', 'aaa')", "regexp_replace('b', 'a', 'aaa', 'g')", "repeat('b', 9)"]
+    {
+        let error = refused(&format!("SELECT max({}) AS n FROM flows", call));
+        assert_eq!(error.refusal.as_str(), "unknown", "{error}");
+    }
+}
+
 #[test]
 fn a_plan_says_what_it_reads_and_gives() {
     let plan = plan("SELECT dst, k + 1 AS next, sum(bytes) AS b FROM flows GROUP BY k, dst");
