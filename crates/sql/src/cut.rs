@@ -18,6 +18,7 @@ use crate::error::{PlanError, Refusal, SqlError};
 use crate::order::{self, MergeOrder};
 use crate::plan::{self, Pieces};
 use crate::probe;
+use crate::session::Purpose;
 use crate::state::{Pair, fitted, sorted};
 use crate::text::{Place, Text};
 
@@ -52,10 +53,25 @@ impl CutPlan {
     /// Plans `sql`, whose one table is `source` with the columns of `schema`. Refuses what cannot
     /// be cut (DESIGN §5), with its place.
     pub fn new(sql: &str, source: &str, schema: SchemaRef) -> Result<CutPlan, PlanError> {
+        CutPlan::planned(Purpose::Cut, sql, source, schema)
+    }
+
+    /// As `new`, with the optimizer rule left in that must not meet a cut: the mutation by which
+    /// `cargo xtask cut` shows that it can fail.
+    pub fn mutated(sql: &str, source: &str, schema: SchemaRef) -> Result<CutPlan, PlanError> {
+        CutPlan::planned(Purpose::Mutated, sql, source, schema)
+    }
+
+    fn planned(
+        purpose: Purpose,
+        sql: &str,
+        source: &str,
+        schema: SchemaRef,
+    ) -> Result<CutPlan, PlanError> {
         let text = Text::new(if sql.len() > plan::SQL_BYTES_MAX { "" } else { sql });
         plan::too_large(&text, sql)?;
         let planned = on_deep_stack(|| {
-            let plan = CutPlan::of(plan::plan(sql, source, schema)?);
+            let plan = CutPlan::of(plan::plan(purpose, sql, source, schema)?);
             probe::check(&plan).map_err(|e| plan::refusal_said(&text, e))?;
             Ok(plan)
         });

@@ -52,11 +52,16 @@ pub(crate) struct Pieces {
     pub normal: String,
 }
 
-pub(crate) fn plan(sql: &str, source: &str, schema: SchemaRef) -> Result<Pieces, PlanError> {
+pub(crate) fn plan(
+    purpose: Purpose,
+    sql: &str,
+    source: &str,
+    schema: SchemaRef,
+) -> Result<Pieces, PlanError> {
     let text = Text::new(sql);
     let statement = parse(&text, sql)?;
     let table = session::source_table(schema);
-    let state = session::state_over(Purpose::Cut, source, table)
+    let state = session::state_over(purpose, source, table)
         .map_err(|e| text.refuse(Refusal::Unknown, Place::START, message_of(&e)))?;
     let walked = check::query(&text, &statement, source, &state)?;
     let logical = logical(&text, statement, &state)?;

@@ -44,17 +44,22 @@ const UNBOUNDED: [&str; 11] = [
 pub(crate) enum Purpose {
     /// Two phases, to be cut.
     Cut,
+    /// The same with the rule left in that must not meet a cut.
+    Mutated,
     /// The whole data at once, with all that DataFusion optimizes.
     Whole,
 }
 
 pub(crate) fn state(purpose: Purpose) -> &'static SessionState {
     static CUT: OnceLock<SessionState> = OnceLock::new();
+    static MUTATED: OnceLock<SessionState> = OnceLock::new();
     static WHOLE: OnceLock<SessionState> = OnceLock::new();
-    match purpose {
-        Purpose::Cut => CUT.get_or_init(|| build(purpose)),
-        Purpose::Whole => WHOLE.get_or_init(|| build(purpose)),
-    }
+    let built = match purpose {
+        Purpose::Cut => &CUT,
+        Purpose::Mutated => &MUTATED,
+        Purpose::Whole => &WHOLE,
+    };
+    built.get_or_init(|| build(purpose))
 }
 
 /// The session with `source` as its only table.
@@ -84,7 +89,10 @@ pub(crate) fn source_table(schema: SchemaRef) -> Arc<dyn TableProvider> {
 fn build(purpose: Purpose) -> SessionState {
     let mut builder = SessionStateBuilder::new().with_default_features().with_config(config());
     if purpose == Purpose::Cut {
-        builder = builder.with_optimizer_rules(rules()).with_physical_optimizer_rules(vec![]);
+        builder = builder.with_optimizer_rules(rules());
+    }
+    if purpose != Purpose::Whole {
+        builder = builder.with_physical_optimizer_rules(vec![]);
     }
     let mut state = builder.build();
     for name in UNBOUNDED {

@@ -17,15 +17,18 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sql::CutPlan;
 
-use super::data::{Log, SOURCE};
+use super::Mutation;
+use super::data::Log;
 
 pub struct Cluster<'a> {
     pub sql: &'a str,
     pub instances: usize,
     pub seed: u64,
+    pub mutation: Option<Mutation>,
 }
 
 /// A message on the partials topic.
+#[derive(Clone)]
 struct Message {
     source: usize,
     task: usize,
@@ -34,7 +37,7 @@ struct Message {
 
 impl Cluster<'_> {
     pub fn run(&self, log: &Log, schema: SchemaRef) -> Result<RecordBatch> {
-        let plan = || CutPlan::new(self.sql, SOURCE, schema.clone()).context("plan");
+        let plan = || super::plan(self.sql, schema.clone(), self.mutation).context("plan");
         let rollups = (0..self.instances).map(|_| plan()).collect::<Result<Vec<_>>>()?;
         let scores = (0..self.instances).map(|_| plan()).collect::<Result<Vec<_>>>()?;
         let same = rollups.iter().all(|p| p.fingerprint() == scores[0].fingerprint());
@@ -67,6 +70,11 @@ impl Cluster<'_> {
             for (task, part) in sharded(plan, &state, self.instances)? {
                 messages.push(Message { source, task, ipc: written(&part)? });
             }
+        }
+        if self.mutation == Some(Mutation::StateTwice)
+            && let Some(first) = messages.first().cloned()
+        {
+            messages.insert(0, first);
         }
         Ok(messages)
     }
