@@ -129,12 +129,10 @@ fn anomaly(kind: AnomalyKind, second: i64) -> Anomaly {
 
 /// Records with rows (the mirror has no such header: all of its).
 pub fn records(log: &dyn Log, topic: &str) -> Vec<Record> {
-    let partitions = log.admin().describe(topic).unwrap().unwrap().partitions;
     let mut reader = log.reader().unwrap();
-    let from: Vec<(String, u32, i64)> =
-        (0..partitions).map(|p| (topic.to_owned(), p, reader.range(topic, p).unwrap().0)).collect();
+    let from = bus::from_start(log, &mut *reader, topic).unwrap();
     reader.assign(&from).unwrap();
-    let (mut found, mut left) = (Vec::new(), partitions);
+    let (mut found, mut left) = (Vec::new(), from.len());
     while left > 0 {
         match reader.poll(Duration::from_millis(100)).unwrap() {
             ReadEvent::Record(record) if record.header("rows") != Some("0") => found.push(record),

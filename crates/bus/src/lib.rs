@@ -22,7 +22,7 @@ pub use frame::{Framed, Outgoing, Time, Where, frame, heartbeat};
 pub use kafka::KafkaLog;
 pub use log::{
     Admin, CommitError, Committed, Delivery, Event, Log, LogError, Paused, Producer, ReadEvent,
-    Reader, TaskId, Tasks, Transaction,
+    Reader, TaskId, Tasks, Transaction, from_start,
 };
 pub use meta::Meta;
 pub use record::{Headers, Name, OutRecord, Record, Writer};

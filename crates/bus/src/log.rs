@@ -188,3 +188,15 @@ pub trait Reader: Send {
         timestamp_ms: i64,
     ) -> Result<i64, LogError>;
 }
+
+/// Every partition of a topic with its first offset on the log, as `Reader::assign` takes them.
+pub fn from_start(
+    log: &dyn Log,
+    reader: &mut dyn Reader,
+    topic: &str,
+) -> Result<Vec<(String, u32, i64)>, LogError> {
+    let info = log.admin().describe(topic)?;
+    let partitions = info.ok_or_else(|| LogError::NoTopic(topic.to_owned()))?.partitions;
+    let first = |partition| Ok((topic.to_owned(), partition, reader.range(topic, partition)?.0));
+    (0..partitions).map(first).collect()
+}

@@ -82,15 +82,12 @@ fn follow(
     mut show: impl FnMut(&bus::Record) -> Result<()>,
 ) -> Result<()> {
     let mut reader = log.reader()?;
-    let info = log.admin().describe(topic)?;
-    let partitions = info.with_context(|| format!("there is no topic {topic}"))?.partitions;
-    let mut from = Vec::new();
-    for partition in 0..partitions {
-        let first = first_offset(&mut *reader, topic, partition, &args.from)?;
-        from.push((topic.to_owned(), partition, first));
+    let mut from = bus::from_start(&**log, &mut *reader, topic)?;
+    for (_, partition, first) in &mut from {
+        *first = first_offset(&mut *reader, topic, *partition, &args.from)?;
     }
     reader.assign(&from)?;
-    let mut open: Vec<u32> = (0..partitions).collect();
+    let mut open: Vec<u32> = from.iter().map(|(_, partition, _)| *partition).collect();
     let mut heard = Instant::now();
     while !shutdown.requested() && (args.follow || !open.is_empty()) {
         match reader.poll(POLL)? {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use bus::{Log, ReadEvent};
 use model::rows::Incident;
 use model::time::rfc3339;
@@ -28,10 +28,7 @@ pub fn past(took: Duration, history_s: u64) {
 /// Tells each incident; the first one that opens is the end of the story.
 pub fn tell(log: &dyn Log, topic: &str, begun: Instant, shutdown: &Shutdown) -> Result<()> {
     let mut reader = log.reader()?;
-    let info = log.admin().describe(topic)?;
-    let partitions = info.with_context(|| format!("there is no topic {topic}"))?.partitions;
-    let from: Vec<(String, u32, i64)> =
-        (0..partitions).map(|partition| (topic.to_owned(), partition, 0)).collect();
+    let from = bus::from_start(log, &mut *reader, topic)?;
     reader.assign(&from)?;
     while !shutdown.requested() {
         if begun.elapsed() > PATIENCE {

@@ -1,6 +1,31 @@
 //! Functions that rules have beside DataFusion's own: addresses, top contributors, and extremes and
 //! medians of floats that do not depend on arrival.
 
+/// What an aggregate of ours leaves to DataFusion's own of its name, its field `inner`.
+macro_rules! as_inner {
+    () => {
+        fn name(&self) -> &str {
+            self.inner.name()
+        }
+
+        fn signature(&self) -> &Signature {
+            &self.signature
+        }
+
+        fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+            self.inner.coerce_types(types)
+        }
+
+        fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+            self.inner.return_type(types)
+        }
+
+        fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+            self.inner.state_fields(args)
+        }
+    };
+}
+
 mod address;
 mod extremes;
 mod median;
