@@ -87,8 +87,9 @@ fn message(
     };
     let watermarks = Watermarks::fixed(Some(watermark_s * 1000), &[]);
     let mut out = Outputs::default();
-    let (meta, record) = (&meta, &record);
-    let input = Input { offset: 0, timestamp_ms: 0, meta, record, watermarks: &watermarks };
+    let (meta, record, limits) = (&meta, &record, model::ipc::Limits::default());
+    let watermarks = &watermarks;
+    let input = Input { offset: 0, timestamp_ms: 0, meta, record, watermarks, limits };
     engine.message(&input, &mut out)?;
     Ok(out)
 }

@@ -115,8 +115,14 @@ fn framed(
 fn take<E: Engine>(engine: &mut E, read: &(Meta, Record), marks: &Watermarks) -> Outputs {
     let mut out = Outputs::default();
     let (meta, record) = read;
-    let timestamp_ms = record.timestamp_ms;
-    let input = Input { offset: record.offset, timestamp_ms, meta, record, watermarks: marks };
+    let input = Input {
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+        meta,
+        record,
+        watermarks: marks,
+        limits: model::ipc::Limits::default(),
+    };
     engine.message(&input, &mut out).unwrap_or_else(|bad| panic!("{bad}"));
     out
 }

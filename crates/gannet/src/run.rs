@@ -47,16 +47,17 @@ pub fn run_with(
     let topics_ready = readiness.condition("topics", "not checked yet");
     let config_ready = readiness.condition("configuration", "not known to be the active one yet");
     let (pages, instance) = (format!("http://{}", admin.address), config.instance());
-    admin.serve(readiness, telemetry, shutdown.clone())?;
+    admin.serve(readiness.clone(), telemetry, shutdown.clone())?;
 
     let log = bus::open(&config.bus).context("cannot open the log")?;
     log_ready.met();
     ready_topics(&config, &*log)?;
     topics_ready.met();
     enter(&config, &*log, stages)?;
-    config_ready.met();
 
-    let mut threads = prepared.threads(&config, &log, stages)?;
+    let mut threads = prepared.threads(&config, &log, stages, &readiness)?;
+    // Only with the stages' own conditions known: a process between two would look ready.
+    config_ready.met();
     threads.extend(more(&log, &addresses)?);
     let (flows, engine) = (addresses.join(" "), config.bus.engine);
     tracing::info!(stages = names, instance, admin = pages, flows, ?engine, "running");

@@ -8,6 +8,7 @@ use bus::Log;
 use correlate::CorrelateStage;
 use detect::{RollupStage, RuleSet, ScoreStage, Topics};
 use ingest::Listeners;
+use runtime::admin::Readiness;
 use runtime::process::StageThread;
 use runtime::task::{self, LoopOptions};
 
@@ -41,12 +42,14 @@ impl Prepared {
         listeners.map(|address| format!("udp://{address}")).collect()
     }
 
-    /// Threads of all stages that were prepared.
+    /// Threads of all stages that were prepared; each says in `readiness` when its tasks are
+    /// restored.
     pub fn threads(
         self,
         config: &Arc<Config>,
         log: &Arc<dyn Log>,
         stages: &[Stage],
+        readiness: &Readiness,
     ) -> Result<Vec<StageThread>> {
         let mut threads = Vec::new();
         if let Some(listeners) = self.listeners {
@@ -58,15 +61,16 @@ impl Prepared {
             let rollup =
                 RollupStage::new(Arc::clone(&rules), topics.clone(), &config.detect, &fingerprint)
                     .with_message_bytes_max(config.bus.limits.bytes_max);
-            threads.push(task_thread(config, log, rollup));
+            threads.push(task_thread(config, log, rollup, readiness));
             let score = ScoreStage::new(rules, topics, &fingerprint);
-            threads.push(task_thread(config, log, score.with_past(config.detect.past())));
+            let score = score.with_past(config.detect.past());
+            threads.push(task_thread(config, log, score, readiness));
         }
         if stages.contains(&Stage::Correlate) {
             let fingerprint = config.decisive(Stage::Correlate)?.fingerprint;
             let section = config.correlate.clone();
             let stage = CorrelateStage::new(section, &config.bus, &fingerprint);
-            threads.push(task_thread(config, log, stage));
+            threads.push(task_thread(config, log, stage, readiness));
         }
         Ok(threads)
     }
@@ -90,11 +94,17 @@ fn ingest_thread(config: &Arc<Config>, log: &Arc<dyn Log>, listeners: Listeners)
     })
 }
 
-fn task_thread<S>(config: &Arc<Config>, log: &Arc<dyn Log>, stage: S) -> StageThread
+fn task_thread<S>(
+    config: &Arc<Config>,
+    log: &Arc<dyn Log>,
+    stage: S,
+    readiness: &Readiness,
+) -> StageThread
 where
     S: task::Stage + 'static,
 {
-    let (log, options) = (Arc::clone(log), options(config, stage.name()));
+    let (log, mut options) = (Arc::clone(log), options(config, stage.name()));
+    options.ready = Some(readiness.condition(stage.name(), "not in its group yet"));
     let name = stage.name().to_owned();
     StageThread::new(&name.clone(), move |shutdown| {
         let report = task::run(log, stage, options, &shutdown)?;

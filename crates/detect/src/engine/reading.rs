@@ -45,11 +45,6 @@ impl Reading {
 
     pub fn read(&self, input: &Input<'_>) -> Result<RecordBatch, BadMessage> {
         let batch = input.columns(&|name: &str| self.names.contains(name))?;
-        let rows = batch.num_rows();
-        if rows != input.meta.rows as usize {
-            let detail = format!("{rows} rows where the header says {}", input.meta.rows);
-            return Err(BadMessage::new("rows", detail));
-        }
         self.schema
             .conform_columns(&batch, &self.columns)
             .map_err(|error| BadMessage::new("schema", error))

@@ -18,6 +18,8 @@ pub struct Input<'a> {
     pub record: &'a Record,
     /// Watermarks with this message counted in.
     pub watermarks: &'a Watermarks,
+    /// What a payload may declare.
+    pub limits: model::ipc::Limits,
 }
 
 /// The pure half of a stage: `(state, message) -> (state, outputs)`. No clock, no I/O, no random
@@ -178,16 +180,26 @@ const CHUNK: &str = "chunk";
 // === impl Input ===
 
 impl Input<'_> {
-    /// The rows, all columns. Checked against the limits of `model::ipc` before it is decoded.
+    /// The rows, all columns. Checked against the limits before they are decoded.
     pub fn batch(&self) -> Result<RecordBatch, BadMessage> {
-        model::ipc::decode(self.payload()?, model::ipc::Limits::default())
-            .map_err(|e| BadMessage::new("payload", e))
+        let batch = model::ipc::decode(self.payload()?, self.limits);
+        self.counted(batch.map_err(|e| BadMessage::new("payload", e))?)
     }
 
     /// The rows, of the wanted columns only, those that are there.
     pub fn columns(&self, wanted: &dyn Fn(&str) -> bool) -> Result<RecordBatch, BadMessage> {
-        model::ipc::decode_columns(self.payload()?, model::ipc::Limits::default(), wanted)
-            .map_err(|e| BadMessage::new("payload", e))
+        let batch = model::ipc::decode_columns(self.payload()?, self.limits, wanted);
+        self.counted(batch.map_err(|e| BadMessage::new("payload", e))?)
+    }
+
+    /// A header that says another number of rows is one of another message.
+    fn counted(&self, batch: RecordBatch) -> Result<RecordBatch, BadMessage> {
+        let (stated, found) = (self.meta.rows, batch.num_rows());
+        if found != stated as usize {
+            let detail = format!("{found} rows where the header says {stated}");
+            return Err(BadMessage::new("rows", detail));
+        }
+        Ok(batch)
     }
 
     /// No rows, only time.

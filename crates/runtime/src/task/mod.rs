@@ -5,12 +5,14 @@
 mod breaker;
 mod engine;
 mod history;
+mod identity;
 mod lost;
 mod metadata;
 pub mod metrics;
 mod open;
 mod options;
 mod outputs;
+mod ready;
 mod run;
 mod running;
 mod setup;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bus::LogError;
 use bus::config::LimitsConfig;
 
+use crate::admin::Condition;
 use crate::shutdown::Shutdown;
 
 /// The only clock of a loop: for the commit interval and for snapshots, never for results.
@@ -46,6 +47,8 @@ pub struct LoopOptions {
     pub events_topic: Option<String>,
     /// Failed attempts in a row to take over a task after which the loop ends.
     pub opens_max: u32,
+    /// Met when the tasks of the first assignment have been restored.
+    pub ready: Option<Condition>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -96,9 +99,10 @@ pub enum LoopError {
     #[error("fenced: another process has the name of this instance ({0})")]
     Fenced(String),
     #[error(
-        "topic {topic} was deleted and made again (it was {was}, now it is {now}), so the \
-         committed offsets of this stage are of another topic: delete the committed offsets of its \
-         group for {topic}, or make the topic anew under another prefix"
+        "topic {topic} was deleted and made again (it was {was}, now it is {now}): what this stage \
+         has committed and what it waits for is of another topic. Stop all stages, delete what \
+         their groups still have committed for {topic}, and start them again; they begin with what \
+         it holds now"
     )]
     TopicMadeAgain { topic: String, was: String, now: String },
     #[error("there is no topic {0}: create it with `gannet topics apply`")]
@@ -162,6 +166,7 @@ impl LoopOptions {
             leave: Duration::from_secs(3),
             events_topic: None,
             opens_max: 100,
+            ready: None,
             clock: Arc::new(SystemClock::default()),
         }
     }

@@ -20,8 +20,9 @@ use super::running::Running;
 use super::setup::{Setup, wait_for_name};
 use super::snapshot::Snapshots;
 use super::state::{Keep, Taken};
-use super::watch::Heard;
+use super::watch::{Heard, Watch};
 use super::writers::Changes;
+use crate::admin::Condition;
 use crate::shutdown::Shutdown;
 
 /// Runs a stage until the shutdown is requested or it cannot go on. Blocks.
@@ -58,6 +59,11 @@ pub fn run<S: Stage>(
         dirty_since: None,
         failures: 0,
         silences: 0,
+        watch: Watch::default(),
+        topics_seen: options.clock.now(),
+        ready: options.ready.clone(),
+        has_joined: false,
+        restored: None,
         tally: Tally::default(),
         report: LoopReport::default(),
     };
@@ -93,6 +99,14 @@ pub(super) struct Loop<'a, S: Stage> {
     failures: u32,
     /// Calls for a message that failed in a row.
     silences: u32,
+    pub(super) watch: Watch,
+    /// When the topics were last seen to be those of the setup.
+    pub(super) topics_seen: Duration,
+    /// Who is to be told that all tasks are restored, until that has been told.
+    pub(super) ready: Option<Condition>,
+    pub(super) has_joined: bool,
+    /// Tasks restored, of how many: as it was last told.
+    pub(super) restored: Option<(usize, usize)>,
     pub(super) tally: Tally,
     pub(super) report: LoopReport,
 }
@@ -123,12 +137,15 @@ const SNAPSHOT_POLL: Duration = Duration::from_millis(5);
 impl<S: Stage> Loop<'_, S> {
     fn turn(&mut self) -> Result<(), LoopError> {
         while !self.shutdown.requested() {
+            let mut idle = false;
             match self.tasks.next(self.patience()) {
                 Ok(event) => {
+                    idle = matches!(event, Event::Idle);
                     self.silences = 0;
                     self.event(event)?;
                 }
                 Err(LogError::Truncated { topic, partition, .. }) => {
+                    self.same_topics()?;
                     // Retention was faster than we: opening the task again counts what is lost.
                     let task = TaskId { topic: Arc::from(topic), partition };
                     self.open(&task)?;
@@ -140,13 +157,18 @@ impl<S: Stage> Loop<'_, S> {
                     tracing::warn!(%error, "the log does not answer, trying again");
                     self.silences += 1;
                     self.options.clock.wait(OPEN_AGAIN, self.shutdown);
+                    self.same_topics()?;
                     // The log may have stopped a task of ours, and does not say which.
                     self.open_all()?;
                 }
             }
             self.open_due()?;
             self.snapshot_due()?;
-            self.watch()?;
+            if idle {
+                self.watch()?;
+            }
+            self.same_topics_if_due()?;
+            self.tell_ready();
             if self.is_commit_due() {
                 self.commit()?;
             }
@@ -159,6 +181,9 @@ impl<S: Stage> Loop<'_, S> {
             Event::Record(record) => self.record(&record),
             Event::Idle => Ok(()),
             Event::Assigned(tasks) => {
+                // A group loses its tasks with a topic, and is given those of the one made again.
+                self.same_topics()?;
+                self.has_joined = true;
                 for task in &tasks {
                     self.sides.insert(task.clone(), Side::default());
                     self.open(task)?;
@@ -204,6 +229,7 @@ impl<S: Stage> Loop<'_, S> {
         let opener =
             Opener { log: self.log, stage: self.stage, setup: self.setup, options: self.options };
         let opened = opener.open(self.tasks.as_mut(), task, &side.skipped, &mut self.tally);
+        self.watch.polling_since = self.options.clock.now();
         match opened {
             Ok(opened) => {
                 tracing::debug!(topic = %task.topic, partition = task.partition, from = opened.from,

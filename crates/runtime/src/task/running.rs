@@ -61,6 +61,11 @@ impl<E: Engine> Running<E> {
         if offset >= self.committed { Keep::Outputs } else { Keep::Nothing }
     }
 
+    /// Whether the state has come to what is committed.
+    pub fn is_restored(&self) -> bool {
+        self.state.next >= self.committed
+    }
+
     /// Before a message is taken: it may turn out to be the one that an engine panics on.
     pub fn remember(&mut self, record: &Record) {
         self.since.push(record.clone());
@@ -97,7 +102,7 @@ impl<E: Engine> Running<E> {
 
     /// Whether the state is that of a boundary beyond what is committed, so fit for a snapshot.
     pub fn is_settled(&self) -> bool {
-        self.since.is_empty() && self.state.next >= self.committed
+        self.since.is_empty() && self.is_restored()
     }
 
     /// Whether the last snapshot is of this very state.

@@ -19,6 +19,8 @@ use crate::shutdown::Shutdown;
 pub struct Setup {
     pub stamper: Arc<Stamper>,
     pub inputs: BTreeMap<String, InputTopic>,
+    /// Ids of the inputs, and of the topics whose tasks' time is waited for.
+    pub ids: BTreeMap<String, String>,
     /// Partitions of the snapshot topic, where the stage has one.
     pub snapshot_partitions: u32,
 }
@@ -43,9 +45,11 @@ impl Setup {
     ) -> Result<Setup, LoopError> {
         let admin = log.admin();
         let (mut inputs, mut partitions) = (BTreeMap::new(), BTreeMap::new());
+        let mut ids = BTreeMap::new();
         for input in stage.inputs() {
             let info = describe(admin, &input.topic)?;
-            let waiting = waiting(admin, &input.writers)?;
+            let waiting = waiting(admin, &input.writers, &mut ids)?;
+            ids.insert(input.topic.clone(), info.id.clone());
             let dead = describe(admin, &format!("{}{DEAD}", input.topic))?;
             partitions.insert(dead.name, dead.partitions);
             // Only topics whose lateness is judged have one beside them.
@@ -84,7 +88,7 @@ impl Setup {
             heartbeats,
             limits: options.limits.clone(),
         };
-        Ok(Setup { stamper: Arc::new(stamper), inputs, snapshot_partitions })
+        Ok(Setup { stamper: Arc::new(stamper), inputs, ids, snapshot_partitions })
     }
 
     /// The empty table of a task's writers.
@@ -98,7 +102,11 @@ fn describe(admin: &dyn Admin, topic: &str) -> Result<TopicInfo, LoopError> {
     admin.describe(topic)?.ok_or_else(|| LoopError::NoTopic(topic.to_owned()))
 }
 
-fn waiting(admin: &dyn Admin, policy: &WriterPolicy) -> Result<Waiting, LoopError> {
+fn waiting(
+    admin: &dyn Admin,
+    policy: &WriterPolicy,
+    ids: &mut BTreeMap<String, String>,
+) -> Result<Waiting, LoopError> {
     let expected = match policy {
         WriterPolicy::Instances { left_out_after, grace_ms } => {
             let left_out_after = u8::try_from(*left_out_after).unwrap_or(u8::MAX);
@@ -109,6 +117,7 @@ fn waiting(admin: &dyn Admin, policy: &WriterPolicy) -> Result<Waiting, LoopErro
     let mut sources: BTreeMap<String, Vec<Writer>> = BTreeMap::new();
     for of in expected {
         let info = describe(admin, &of.topic)?;
+        ids.insert(of.topic.clone(), info.id.clone());
         let task = |partition| Writer::Task {
             stage: of.stage.clone(),
             topic_id: info.id.clone(),

@@ -109,7 +109,7 @@ impl<E: Engine> TaskState<E> {
         meta: &Meta,
     ) -> Result<Result<Outputs, BadMessage>, Box<dyn Any + Send>> {
         let mut outputs = Outputs::default();
-        let input = input(record, meta, &self.writers);
+        let input = input(record, meta, &self.writers, &self.stamper);
         let engine = &mut self.engine;
         let run = AssertUnwindSafe(|| engine.message(&input, &mut outputs));
         Ok(catch_unwind(run)?.map(|()| outputs))
@@ -163,7 +163,7 @@ impl<E: Engine> TaskState<E> {
             let Ok(meta) = Meta::parse(record) else {
                 return false;
             };
-            let input = input(record, &meta, &self.writers);
+            let input = input(record, &meta, &self.writers, &self.stamper);
             let mut engine = fresh();
             let tried = catch_unwind(AssertUnwindSafe(|| engine.trial(&input)));
             !matches!(tried, Ok(Ok(())))
@@ -182,13 +182,19 @@ impl<E: Engine> TaskState<E> {
     }
 }
 
-fn input<'a>(record: &'a Record, meta: &'a Meta, writers: &'a Writers) -> Input<'a> {
+fn input<'a>(
+    record: &'a Record,
+    meta: &'a Meta,
+    writers: &'a Writers,
+    stamper: &Stamper,
+) -> Input<'a> {
     Input {
         offset: record.offset,
         timestamp_ms: record.timestamp_ms,
         meta,
         record,
         watermarks: writers.watermarks(),
+        limits: bus::frame::read_limits(&stamper.limits),
     }
 }
 

@@ -1,6 +1,9 @@
 //! A watch over deliveries: a client library can stop fetching one partition after an error and say
 //! nothing. A task that has input to read while nothing of it arrives is taken over anew. What was
-//! aborted looks like input that does not come, so another reader says whether there is any.
+//! aborted looks like input that does not come, so another reader says whether there is any. To look
+//! and to take over cost calls of the log and begin the fetch again, so on a slow machine it must
+//! not be done so often that nothing else is: only undisturbed waiting counts, and each round waits
+//! longer.
 
 use std::time::Duration;
 
@@ -12,12 +15,46 @@ use super::open::is_crash;
 use super::options::LoopError;
 use super::run::Loop;
 
-/// Between two looks at a silent task. Heartbeats come once a second, so silence this long is rare.
+/// Silence after which a task is looked at first. Heartbeats come once a second, so it is rare.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long the other reader is asked, in calls of a tenth of a second. Its client fetches within
 /// one or two; without an answer the next look asks again.
 const ASKS: u32 = 10;
 const ASK: Duration = Duration::from_millis(100);
+/// Rounds of taking over wait twice as long each time, up to this.
+const LOOK_MAX: Duration = Duration::from_secs(80);
+
+/// How long the loop has waited for messages, and how long it waits until it looks.
+#[derive(Debug)]
+pub struct Watch {
+    /// When a task was last taken over: until then nobody waited for messages.
+    pub polling_since: Duration,
+    look: Duration,
+}
+
+impl Default for Watch {
+    fn default() -> Watch {
+        Watch { polling_since: Duration::ZERO, look: LOOK }
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Whether a task that was heard of at `heard` is silent for too long.
+    fn is_silent(&self, heard: &Heard, now: Duration) -> bool {
+        now.saturating_sub(heard.at.max(self.polling_since)) >= self.look
+    }
+
+    /// After a round: `quiet` is how long the one before is ago.
+    fn round(&mut self, has_opened: bool, quiet: Duration) {
+        self.look = match has_opened {
+            true if quiet < self.look * 4 => (self.look * 2).min(LOOK_MAX),
+            true => LOOK * 2,
+            false => LOOK,
+        };
+    }
+}
 
 /// When a task was last heard of.
 #[derive(Debug, Default)]
@@ -34,13 +71,20 @@ impl Heard {
 }
 
 impl<S: Stage> Loop<'_, S> {
-    /// Looks after tasks that have been silent for a while.
+    /// Looks after tasks that have been silent for a while, when nothing else is to do.
     pub(super) fn watch(&mut self) -> Result<(), LoopError> {
         let now = self.options.clock.now();
-        let is_due = |heard: &Heard| now.saturating_sub(heard.at) >= LOOK;
-        let silent = self.running.iter().filter(|(_, running)| is_due(&running.heard));
+        let is_silent = |heard: &Heard| self.watch.is_silent(heard, now);
+        let silent = self.running.iter().filter(|(_, running)| is_silent(&running.heard));
         let silent: Vec<TaskId> = silent.map(|(task, _)| task.clone()).collect();
-        silent.iter().try_for_each(|task| self.look_after(task, now))
+        if silent.is_empty() {
+            return Ok(());
+        }
+        let before = self.watch.polling_since;
+        silent.iter().try_for_each(|task| self.look_after(task, now))?;
+        let has_opened = self.watch.polling_since != before;
+        self.watch.round(has_opened, now.saturating_sub(before));
+        Ok(())
     }
 
     fn look_after(&mut self, task: &TaskId, now: Duration) -> Result<(), LoopError> {
@@ -91,3 +135,6 @@ fn has_input(log: &dyn Log, task: &TaskId, from: i64) -> Result<Option<bool>, Lo
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests;

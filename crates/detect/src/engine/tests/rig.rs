@@ -125,6 +125,7 @@ impl Rollups {
             meta: &meta,
             record: &record,
             watermarks: &watermarks,
+            limits: model::ipc::Limits::default(),
         };
         self.engine.message(&input, &mut out).unwrap_or_else(|bad| panic!("{bad}"));
         self.take(&out);
@@ -250,6 +251,7 @@ impl Scored {
             meta: &meta,
             record: &record,
             watermarks: &watermarks,
+            limits: model::ipc::Limits::default(),
         };
         let mut out = Outputs::default();
         if let Err(bad) = self.engine.message(&input, &mut out) {

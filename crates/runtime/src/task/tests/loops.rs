@@ -1,10 +1,15 @@
 //! What the loop does with input good and bad, and with commits that fail.
 
-use bus::{Admin, CommitError, Writer};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use bus::{Admin, CommitError, Crashing, Writer};
 
 use super::bed::{Bed, ingest};
 use super::toy::{Kind, PANICS, REFUSED, TOO_LARGE, ToyStage};
-use crate::task::LoopError;
+use crate::admin::Readiness;
+use crate::shutdown::Shutdown;
+use crate::task::{LoopError, LoopOptions, run};
 
 const KINDS: [Kind; 2] = [Kind::Snapshots, Kind::Chunks];
 
@@ -200,21 +205,68 @@ fn a_name_that_is_taken_ends_a_start() {
     assert!(matches!(error, LoopError::NameTaken(_)), "{error}");
 }
 
+fn make_again(bed: &Bed) {
+    bed.log.delete("in").expect("it is there");
+    let settings = std::collections::BTreeMap::new();
+    let (name, replication) = ("in".to_owned(), 1);
+    let spec = bus::topics::TopicSpec { name, partitions: 1, replication, settings };
+    bed.log.create(&spec).expect("it is gone");
+}
+
 #[test]
-fn a_topic_made_again_is_refused() {
+fn a_topic_made_again_under_committed_offsets_is_refused() {
     for kind in KINDS {
         let bed = Bed::new();
         seconds(&bed, &ingest("i", 1), 0, 4);
         bed.run(ToyStage(kind)).expect("it stops when told");
-        bed.log.delete("in").expect("it is there");
-        let settings = std::collections::BTreeMap::new();
-        let (name, replication) = ("in".to_owned(), 1);
-        let spec = bus::topics::TopicSpec { name, partitions: 1, replication, settings };
-        bed.log.create(&spec).expect("it is gone");
-        let result = bed.run(ToyStage(kind));
-        // The embedded log forgets the offsets with the topic; Kafka keeps them.
-        assert!(matches!(result, Ok(_) | Err(LoopError::TopicMadeAgain { .. })), "{result:?}");
+        make_again(&bed);
+        let error = bed.run(ToyStage(kind)).expect_err("the offsets are of another topic");
+        assert!(matches!(error, LoopError::TopicMadeAgain { .. }), "{error}");
     }
+}
+
+#[test]
+fn a_topic_made_again_under_a_running_stage_ends_it() {
+    let bed = Bed::new();
+    seconds(&bed, &ingest("i", 1), 0, 4);
+    let (log, shutdown) = (bed.log.clone(), Shutdown::new());
+    let options = LoopOptions::new("a", "snapshots.toy.v1");
+    std::thread::scope(|scope| {
+        let stop = &shutdown;
+        let running = scope.spawn(move || run(log, ToyStage(Kind::Snapshots), options, stop));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while bed.sums().is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        make_again(&bed);
+        while !running.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        shutdown.request();
+        let error = running.join().expect("it does not panic").expect_err("it cannot go on");
+        assert!(matches!(error, LoopError::TopicMadeAgain { .. }), "{error}");
+    });
+}
+
+#[test]
+fn an_instance_is_ready_when_its_tasks_are_restored() {
+    let mut bed = Bed::new();
+    bed.options.snapshots.interval = Duration::from_secs(3_600);
+    seconds(&bed, &ingest("i", 1), 0, 4);
+    bed.run(ToyStage(Kind::Snapshots)).expect("it stops when told");
+    // What it says at each call of the log on its way, by dying there.
+    let mut said = BTreeSet::new();
+    for at in 1..2_000 {
+        let readiness = Readiness::default();
+        bed.options.ready = Some(readiness.condition("toy", "not in its group yet"));
+        let log = Crashing::new(bed.log.clone(), Some(at));
+        let ended = bed.run_on(log, ToyStage(Kind::Snapshots));
+        let Some((_, why)) = readiness.unmet().pop() else { break };
+        assert!(ended.is_err(), "it has ended well and never was ready: {why}");
+        said.insert(why);
+    }
+    let wanted = ["0 of 1 tasks are restored", "not in its group yet"];
+    assert_eq!(said.iter().map(String::as_str).collect::<Vec<_>>(), wanted);
 }
 
 #[test]
