@@ -58,6 +58,7 @@ class Topic(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         rows = sorted(done.stdout.splitlines())
         self.assertEqual(rows, ['{"name": "a"}', '{"name": "b"}', '{"name": "c"}'])
+        self.assertEqual(read(self.topic, "--count").stdout, "3\n")
 
     def test_a_row_too_few_or_a_wrong_column_is_an_error(self):
         self.write()

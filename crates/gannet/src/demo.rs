@@ -46,7 +46,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         let address = addresses.first().and_then(|a| a.trim_start_matches("udp://").parse().ok());
         let to: SocketAddr = address.context("no address to send flows to")?;
         let now_ms = SystemClock::default().wall_ms();
-        let live = network::feed(&config, &**log, &scenario, now_ms, &begin)?;
+        let (live, _) = network::feed(&config, &**log, &scenario, now_ms, &begin)?;
         story::past(begun.elapsed(), HISTORY_S);
         let (log, topic) = (Arc::clone(log), config.bus.topic("incidents.v1"));
         Ok(vec![

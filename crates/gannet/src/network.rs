@@ -65,26 +65,28 @@ pub fn run(args: SimArgs) -> Result<()> {
 }
 
 /// Feeds what the network sent before `until_ms` through ingest's engine, in simulated receive
-/// time; gives back the rest of the stream. Ends early where it is told to.
+/// time; gives back the rest of the stream, and how many flows were fed. Ends early where it is
+/// told to.
 pub fn feed(
     config: &Config,
     log: &dyn Log,
     scenario: &Scenario,
     until_ms: i64,
     shutdown: &Shutdown,
-) -> Result<Datagrams> {
+) -> Result<(Datagrams, u64)> {
     let (ingest, bus, instance) = (&config.ingest, &config.bus, config.instance());
     let start_ms = scenario.params().start_ms;
     let mut feed = IngestFeed::new(ingest, log, bus, &instance, FEED_EPOCH, start_ms)?;
-    let mut stream = scenario.datagrams();
+    let (mut stream, mut flows) = (scenario.datagrams(), 0);
     for datagram in stream.by_ref() {
+        flows += u64::from(datagram.flows);
         feed.datagram(datagram.time_ms, IpAddr::V4(datagram.exporter), &datagram.bytes)?;
         if datagram.time_ms >= until_ms || shutdown.requested() {
             break;
         }
     }
     feed.finish(FEED_LIMIT)?;
-    Ok(stream)
+    Ok((stream, flows))
 }
 
 /// Sends over real sockets, paced by the clock, until the stream's end or the shutdown.
@@ -134,8 +136,8 @@ fn history(args: &SimArgs, past: Duration) -> Result<()> {
     run_with(loaded, stages, &Shutdown::new(), |log, _| {
         let log = std::sync::Arc::clone(log);
         Ok(vec![StageThread::new("history", move |shutdown| {
-            feed(&config, &*log, &scenario, now_ms, &shutdown)?;
-            println!("the past {} s are on the log", past.as_secs());
+            let (_, flows) = feed(&config, &*log, &scenario, now_ms, &shutdown)?;
+            println!("the past {} s are on the log: {flows} flows", past.as_secs());
             if ends_itself {
                 shutdown.request();
             } else {

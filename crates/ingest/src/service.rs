@@ -412,6 +412,7 @@ fn receiving<T>(
     work: impl FnOnce(&Receiver<Chunk>, &Shared) -> T,
 ) -> Result<(Arc<Shared>, T), IngestError> {
     let shared = Arc::new(Shared::default());
+    // Bounded: by `queue_bytes_max`, which the receive threads keep.
     let (sender, queue) = channel();
     let done = Shutdown::new();
     let result = thread::scope(|scope| {

@@ -5,7 +5,7 @@
 use std::any::Any;
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,7 @@ impl StageThread {
         StageThread { name: name.to_owned(), work: Box::new(work) }
     }
 
-    fn spawn(self, shutdown: Shutdown, ended: Sender<Ended>) -> Result<(), ProcessError> {
+    fn spawn(self, shutdown: Shutdown, ended: SyncSender<Ended>) -> Result<(), ProcessError> {
         let StageThread { name, work } = self;
         let builder = thread::Builder::new().name(name.clone());
         let stage = name.clone();
@@ -109,7 +109,7 @@ pub fn run(
     shutdown: &Shutdown,
 ) -> Result<(), ProcessError> {
     let mut running: Vec<String> = stages.iter().map(|stage| stage.name.clone()).collect();
-    let (sender, ends) = mpsc::channel();
+    let (sender, ends) = sync_channel(running.len());
     let started = stages.into_iter().try_for_each(|s| s.spawn(shutdown.clone(), sender.clone()));
     drop(sender);
     if started.is_err() {

@@ -107,9 +107,10 @@ fn run(command: Command) -> Result<bool> {
         Command::Tidy { promise } => run_tidy(promise)?,
         Command::Kafka(command) => run_kafka(command)?,
         Command::Compose => {
-            compose::check_file(&python::interpreter()?)?;
+            let python = python::interpreter()?;
+            compose::check_file(&python)?;
             lab::build("gannet")?;
-            println!("started and ended: {}", compose::start_each()?);
+            println!("started and ended: {}", compose::start_each(Some(&python))?);
         }
         Command::Cut(passed) => lab::run("cut", &passed.args)?,
         Command::Crash(passed) => lab::run("crash", &passed.args)?,

@@ -101,6 +101,7 @@ impl Reports {
 impl Core {
     pub fn start(shared: Shared) -> Result<Arc<Core>, LogError> {
         let shared = Arc::new(shared);
+        // Bounded: by what each producer may have in flight, and each member's one commit.
         let (requests, queue) = channel();
         let writer = Arc::clone(&shared);
         let thread = std::thread::Builder::new()

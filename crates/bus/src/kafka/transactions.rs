@@ -2,7 +2,7 @@
 //! cannot be aborted cleanly ends the producer: the next one has the same transactional id, and its
 //! first call fences whatever of the last is still under way.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -256,7 +256,7 @@ fn limited(
     limit: Duration,
     run: impl FnOnce(&BaseProducer<Failures>) -> Result<(), KafkaError> + Send + 'static,
 ) -> Result<(), Failure> {
-    let (done, waiting) = channel();
+    let (done, waiting) = sync_channel(1);
     let producer = Arc::clone(producer);
     let spawned = std::thread::Builder::new().name("log-commit".to_owned()).spawn(move || {
         let result = run(&producer);

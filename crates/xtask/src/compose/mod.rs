@@ -2,6 +2,7 @@
 //! each service's own command and environment, as a process on this machine.
 
 mod file;
+mod others;
 mod services;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::file::{File, KAFKA, STAGES, Service, TOPICS};
+use super::others::Others;
 use crate::kafka::Broker;
 use crate::kafka::Ports;
 use crate::{process, workspace};
@@ -24,8 +25,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 const CLIENT: &str = ":9092";
 const CONTROLLER: &str = ":9093";
 
-/// Starts every service of the file and ends it again; says which were started.
-pub fn start_each() -> Result<String> {
+/// Starts every service of the file and ends it again; says which were started, and what a Python
+/// reader, where there is one, found on their topics.
+pub fn start_each(python: Option<&Path>) -> Result<String> {
     let file = super::read()?;
     let free = process::free_ports(2)?;
     let ports = Ports { client: free[0], controller: free[1] };
@@ -34,6 +36,7 @@ pub fn start_each() -> Result<String> {
     })?;
     let topics = file.service(TOPICS)?;
     process::run_quiet(&mut command(topics, ports)?).context("service `topics`")?;
+    let mut others = python.map(|python| Others::begin(python, topics, ports)).transpose()?;
     let mut running = Vec::new();
     for name in STAGES {
         running.push(Stage::start(name, &file, ports)?);
@@ -41,10 +44,12 @@ pub fn start_each() -> Result<String> {
     for stage in &mut running {
         stage.wait_until_ready(ports)?;
     }
+    let read = others.as_mut().map(Others::read).transpose()?;
     for stage in &mut running {
         stage.stop()?;
     }
-    Ok(format!("{KAFKA}, {TOPICS}, {}", STAGES.join(", ")))
+    let read = read.map(|read| format!("; {read}")).unwrap_or_default();
+    Ok(format!("{KAFKA}, {TOPICS}, {}{read}", STAGES.join(", ")))
 }
 
 /// A service's process, killed when it goes out of scope.
@@ -95,16 +100,23 @@ impl Drop for Stage<'_> {
     }
 }
 
-/// A service's very command and environment, from the repository's root, where the image has its
-/// working directory's files too.
+/// A service's very command and environment.
 fn command(service: &Service, ports: Ports) -> Result<Command> {
     let (program, args) = service.command.split_first().context("a service has no command")?;
+    let mut command = product(program, service, ports);
+    command.args(args);
+    Ok(command)
+}
+
+/// A program of ours on a service's environment, from the repository's root, where the image has
+/// its working directory's files too.
+pub(super) fn product(program: &str, service: &Service, ports: Ports) -> Command {
     let mut command = Command::new(workspace::binary(program));
-    command.current_dir(workspace::root()).args(args);
+    command.current_dir(workspace::root());
     for (name, value) in &service.environment {
         command.env(name, on_loopback(value, ports));
     }
-    Ok(command)
+    command
 }
 
 /// Words of the containers' network as they are on this machine.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::file::File;
+use super::others::number;
 use super::services::{on_loopback, properties};
 use super::{kafka, read};
 use crate::kafka::Ports;
@@ -51,4 +52,11 @@ fn the_brokers_environment_spells_its_properties() {
     ] {
         assert!(text.lines().any(|has| has == line), "no {line} in\n{text}");
     }
+}
+
+#[test]
+fn a_number_is_read_behind_its_words() {
+    assert_eq!(number("a line\nsent 120 flows in 7 datagrams\n", "sent ").unwrap(), 120);
+    assert!(number("sent nothing", "sent ").is_err());
+    assert!(number("nothing", "sent ").is_err());
 }

@@ -6,9 +6,10 @@ mod parts;
 mod report;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -16,8 +17,13 @@ use crate::kafka::{self, Cluster, Options as Broker};
 use crate::machine::{self, Missing};
 use crate::python;
 
-use parts::{PARTS, Part};
-use report::{Tally, conclude};
+use parts::{PARTS, Part, When};
+use report::{Outcome, Tally, conclude};
+use watch::Watch;
+
+/// The broker that parts share, and what its command line names.
+const BROKER: &str = "test";
+const BROKER_FILE: &str = "kafka-data/test/server.properties";
 
 /// What of the tests to run.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +44,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let mut sum = Tally::default();
     for part in chosen {
         let started = Instant::now();
-        let ended = (part.run)(&mut context);
+        let ended = within_limit(part, &mut context);
         let (tally, lines) = conclude(part.name, ended, &options.require, started.elapsed());
         lines.iter().for_each(|line| println!("{line}"));
         sum += tally;
@@ -49,6 +55,20 @@ pub fn run(options: &Options) -> Result<bool> {
     println!("{:.0} s, load {load}", began.elapsed().as_secs_f64());
     println!("{sum}");
     Ok(sum.failed == 0)
+}
+
+/// Runs a part; one over its limit has failed, whatever it says.
+fn within_limit(part: &Part, context: &mut Context) -> Result<Outcome> {
+    let limit = Duration::from_secs(part.limit_min * 60);
+    let watch = Watch::start(std::process::id(), BROKER_FILE, limit);
+    let ended = (part.run)(context);
+    match (watch.end(), ended) {
+        (false, ended) => ended,
+        (true, ended) => {
+            let said = ended.err().map(|error| format!("\n{error:#}")).unwrap_or_default();
+            bail!("still running after {} min, and was ended{said}", part.limit_min)
+        }
+    }
 }
 
 fn choose(options: &Options) -> Result<Vec<&'static Part>> {
@@ -66,7 +86,7 @@ fn choose(options: &Options) -> Result<Vec<&'static Part>> {
     // A need and the part that shows it have the same name: what is required is always shown.
     let is_required = |part: &Part| options.require.iter().any(|need| need == part.name);
     let is_chosen = |part: &&Part| match options.only.as_slice() {
-        [] => part.is_fast || !options.fast,
+        [] => part.when == When::Fast || !options.fast,
         only => only.iter().any(|name| name == part.name) || is_required(part),
     };
     Ok(PARTS.iter().filter(is_chosen).collect())
@@ -89,7 +109,7 @@ impl Context {
     /// The address of a Kafka to test against.
     fn kafka(&mut self) -> Result<String> {
         if self.kafka.is_none() {
-            let options = Broker::named("test").with_fast_timeouts();
+            let options = Broker::named(BROKER).with_fast_timeouts();
             self.kafka = Some(or_missing(Cluster::get(&options))?);
         }
         match self.kafka.as_ref().expect("set above") {

@@ -9,25 +9,43 @@ use super::{Context, cargo_test};
 use crate::kafka::Cluster;
 use crate::{compose, kafka, lab, machine, process, python, tidy, workspace};
 
+/// The runs that a part belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Every run: it needs nothing beyond Rust.
+    Fast,
+    /// Not with `--fast`.
+    Full,
+}
+
+use When::{Fast, Full};
+
+type Run = fn(&mut Context) -> Result<Outcome>;
+
 /// One part of the run.
 pub struct Part {
     pub name: &'static str,
-    /// Needs nothing beyond Rust.
-    pub is_fast: bool,
-    pub run: fn(&mut Context) -> Result<Outcome>,
+    pub when: When,
+    /// Minutes after which it hangs: far above what it takes cold on a busy machine.
+    pub limit_min: u64,
+    pub run: Run,
+}
+
+const fn part(name: &'static str, when: When, limit_min: u64, run: Run) -> Part {
+    Part { name, when, limit_min, run }
 }
 
 pub const PARTS: &[Part] = &[
-    Part { name: "tidy", is_fast: true, run: tidy },
-    Part { name: "kafka", is_fast: false, run: kafka },
-    Part { name: "compose", is_fast: false, run: compose },
-    Part { name: "build", is_fast: true, run: |context| build(context).map(|()| built()) },
-    Part { name: "cargo", is_fast: true, run: cargo_test::run },
-    Part { name: "cut", is_fast: true, run: |context| lab(context, "cut") },
-    Part { name: "crash", is_fast: true, run: |context| lab(context, "crash") },
-    Part { name: "e2e", is_fast: false, run: |context| lab(context, "e2e") },
-    Part { name: "services", is_fast: false, run: services },
-    Part { name: "python", is_fast: false, run: python },
+    part("tidy", Fast, 5, tidy),
+    part("kafka", Full, 20, kafka),
+    part("compose", Full, 10, compose),
+    part("build", Fast, 90, |context| build(context).map(|()| built())),
+    part("cargo", Fast, 90, cargo_test::run),
+    part("cut", Fast, 10, |context| lab(context, "cut")),
+    part("crash", Fast, 30, |context| lab(context, "crash")),
+    part("e2e", Full, 30, |context| lab(context, "e2e")),
+    part("services", Full, 15, services),
+    part("python", Full, 10, python),
 ];
 
 fn tidy(_: &mut Context) -> Result<Outcome> {
@@ -57,10 +75,16 @@ fn compose(context: &mut Context) -> Result<Outcome> {
     Ok(Outcome::passed("docker-compose.yml is as the compose specification says"))
 }
 
-/// The very command and environment of each service of the compose file, as processes.
+/// The very command and environment of each service of the compose file, as processes, and their
+/// topics read by another language.
 fn services(context: &mut Context) -> Result<Outcome> {
     build(context)?;
-    Ok(Outcome::passed(compose::start_each()?))
+    let python = context.python();
+    let mut outcome = Outcome::passed(compose::start_each(python.as_deref().ok())?);
+    if let Err(error) = python {
+        outcome.skip(format!("the stages' topics read by Python: {error:#}"));
+    }
+    Ok(outcome)
 }
 
 /// Every binary, once: the parts after it start them.

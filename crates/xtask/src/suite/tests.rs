@@ -1,11 +1,13 @@
 //! Reading cargo's lines, and what counts as failed, skipped and passed.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::anyhow;
 
 use super::cargo_test::read;
 use super::report::{Outcome, Tally, conclude};
+use super::watch::Watch;
 use super::{Options, choose};
 use crate::machine::{self, Missing};
 
@@ -91,4 +93,27 @@ fn parts_are_chosen_by_name_and_speed() {
     assert!(choose(&unknown).is_err());
     let unknown = Options { require: vec!["java".into()], ..Options::default() };
     assert!(choose(&unknown).is_err());
+}
+
+/// A shell that waits for a child of its own.
+fn shell(script: &str) -> std::process::Child {
+    Command::new("sh").args(["-c", script]).spawn().unwrap()
+}
+
+#[test]
+fn what_hangs_is_ended_at_its_limit_and_nothing_else() {
+    let mut hanging = shell("sleep 600; exit 3");
+    let watch = Watch::start(hanging.id(), "", Duration::from_millis(200));
+    assert_eq!(hanging.wait().unwrap().code(), Some(3), "its child was ended");
+    assert!(watch.end());
+
+    let mut spared = shell("sleep 0.7; exit 4");
+    let watch = Watch::start(spared.id(), "sleep 0.7", Duration::from_millis(100));
+    assert_eq!(spared.wait().unwrap().code(), Some(4));
+    assert!(watch.end());
+
+    let mut quick = shell("exit 5");
+    let watch = Watch::start(quick.id(), "", Duration::from_secs(600));
+    assert_eq!(quick.wait().unwrap().code(), Some(5));
+    assert!(!watch.end());
 }

@@ -3,6 +3,7 @@
 //! so that a test can hand it a bad sample; what needs a compiler is left to clippy.
 
 mod arrows;
+mod bounds;
 mod manifest;
 mod metrics;
 mod pages;
@@ -46,6 +47,7 @@ const RULES: &[(&str, Rule)] = &[
     ("text", text::check),
     ("source", source::check),
     ("metric names", metrics::check),
+    ("bounds", bounds::check),
     ("pages", pages::check),
     ("schemas only grow", schemas::check),
     ("sources", sources::check),

@@ -288,3 +288,43 @@ fn sources() {
     green("Cargo.lock", &source("registry+https://github.com/rust-lang/crates.io-index"));
     red("crates/console/package.json", "{}", "a build with Node");
 }
+
+#[test]
+fn channels_are_bounded() {
+    let path = "crates/sim/src/a.rs";
+    for call in ["channel()", "mpsc::channel::<u8>()", "tokio::sync::mpsc::unbounded_channel()"] {
+        red(path, &rust(&format!("fn f() {{ let (a, b) = {call}; }}")), "2: a channel without");
+        let said =
+            format!("fn f() {{\n// Bounded: by the caller.\n// See there.\nlet a = {call};\n}}");
+        green(path, &rust(&said));
+        green(path, &rust(&format!("#[test]\nfn f() {{ let (a, b) = {call}; }}")));
+    }
+    green(path, &rust("fn f() { let (a, b) = sync_channel(1); }"));
+}
+
+#[test]
+fn limits_are_told_and_counted() {
+    let of = |page: &str| {
+        let settings = rust("pub struct A {\n    pub rows_max: u32,\n    pub rows: u32,\n}");
+        let metrics = rust("pub const A: &str = \"gannet_sim_rows_refused_total\";");
+        let tree = Tree::of(vec![
+            ("crates/sim/src/config.rs".into(), settings),
+            ("crates/sim/src/metrics.rs".into(), metrics),
+            ("docs/bounds.md".into(), page.into()),
+        ]);
+        let findings = check(&tree).into_iter();
+        let shown = findings.map(|f| format!("{}:{}: {}", f.file, f.line, f.what));
+        shown.collect::<Vec<String>>().join("; ")
+    };
+    let counted = "| `sim.rows_max` | rows | `gannet_sim_rows_refused_total{a=\"b\"}` |\n";
+    assert_eq!(of(counted), "");
+    assert_eq!(of("| `sim.rows_max` | rows | it ends, nothing is lost |\n"), "");
+    for (page, wanted) in [
+        ("", "config.rs:3: limit `rows_max` is not in docs/bounds.md"),
+        ("| `sim.rows_max` | rows | |\n", "bounds.md:1: what `rows_max` refuses is not counted"),
+        ("| `sim.rows_max` | rows | `gannet_sim_x_total` |\n", "no metric `gannet_sim_x_total`"),
+        (&counted.replace("rows_max", "cells_max"), "no field `cells_max`"),
+    ] {
+        assert!(of(page).contains(wanted), "no `{wanted}` in {}", of(page));
+    }
+}
