@@ -1,7 +1,7 @@
 //! From a real exporter to an incident: softflowd on a capture, the simulator's benign traffic
 //! beside it at ten to one, real Kafka, one process a stage and two of detect.
 
-mod log;
+pub(crate) mod log;
 mod pcap;
 mod pipeline;
 mod softflowd;
@@ -22,14 +22,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sim::{Curve, Kind, Pace, Params, Scenario, Sent};
 
+use crate::process::site::BOOTSTRAP;
 use pcap::{Capture, Summary};
 use pipeline::Pipeline;
 use softflowd::{Adjust, Dialect, Exported};
 pub use verdict::{Check, Outcome, Report};
 use verdict::{Episode, names};
 
-/// The broker's address, from whoever started one.
-const BOOTSTRAP: &str = "KAFKA_BOOTSTRAP";
 /// The shipped flood rule is usable after a minute of history; then some windows to be silent in.
 const BENIGN_FIRST: Duration = Duration::from_secs(80);
 /// A flood is an incident this long after its last datagram (window 10 s, a heartbeat a stage).

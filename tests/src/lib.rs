@@ -6,9 +6,12 @@ pub mod crash;
 pub mod cut;
 pub mod e2e;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod incidents;
 pub mod process;
 #[cfg(test)]
 mod rebuild;
 #[cfg(test)]
 mod windows;
+mod refusals;

@@ -1,10 +1,10 @@
-//! The binary as a process: it starts, becomes ready, takes a flow, drains on SIGTERM, resumes, and
-//! says what is wrong with a port. On the embedded log on disk, which one process has at a time, so
-//! the flow is looked at between two runs.
+//! The binary as a process: started, waited for, asked by its pages, ended. The tests beside it
+//! run it on the embedded log on disk, which one process has at a time; those on Kafka are in
+//! modules of their own.
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +16,8 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// The shipped drain, and what ends around it.
 const STOP_WITHIN: Duration = Duration::from_secs(25);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Lines of its output that a failure shows.
+const TAIL_LINES: usize = 40;
 
 /// The binary beside the one that runs, a test's or the lab's: `cargo xtask test` builds both.
 pub fn binary() -> Result<PathBuf> {
@@ -24,31 +26,39 @@ pub fn binary() -> Result<PathBuf> {
     found.context("no gannet binary beside this one: cargo build --release")
 }
 
-/// A process of `gannet all` in a folder of its own; killed when it goes out of scope.
+/// A process of the product; killed when it goes out of scope.
 pub struct Gannet {
+    /// What it was started as: `detect`, `all`, …
+    pub name: String,
+    pub admin: SocketAddr,
     child: Child,
-    admin: SocketAddr,
     log: PathBuf,
+}
+
+/// An address of loopback that nobody had a moment ago.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 // === impl Gannet ===
 
 impl Gannet {
-    pub fn start(folder: &Path, config: &Path, admin: SocketAddr) -> Result<Gannet> {
-        let log = folder.join("output");
+    /// Starts `gannet ARGS` in a folder, its admin server on a free port, its output in a file.
+    pub fn start(folder: &Path, args: &[&str]) -> Result<Gannet> {
+        let admin = free_address()?;
+        let name = args.first().copied().unwrap_or_default().to_owned();
+        let log = folder.join(format!("{name}-{}.log", admin.port()));
         let output = fs::File::create(&log)?;
         let mut command = Command::new(binary()?);
-        command.args(["all", "--config"]).arg(config).current_dir(folder);
+        command.args(args).current_dir(folder).env("GANNET__ADMIN__LISTEN", admin.to_string());
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        Ok(Gannet { child: command.spawn()?, admin, log })
+        Ok(Gannet { name, admin, child: command.spawn()?, log })
     }
 
     pub fn wait_until_ready(&mut self) -> Result<()> {
         let begun = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("ended with {status} before it was ready:\n{}", self.output());
-            }
+            self.check()?;
             let answer = get(self.admin, "/-/ready");
             if answer.as_ref().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
                 return Ok(());
@@ -58,14 +68,28 @@ impl Gannet {
         }
     }
 
+    /// Fails where it has ended by itself.
+    pub fn check(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("{} ended with {status}:\n{}", self.name, self.output());
+        }
+        Ok(())
+    }
+
+    /// The sum of a metric over all samples whose line has each of the words.
+    pub fn metric(&self, name: &str, words: &[&str]) -> Result<f64> {
+        let page = page(self.admin, "/metrics")?;
+        let is_name = |line: &&str| line.split(['{', ' ']).next() == Some(name);
+        let has_words = |line: &&str| words.iter().all(|word| line.contains(word));
+        let samples = page.lines().filter(is_name).filter(has_words);
+        Ok(samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+
     /// Waits until a metric (the sum over its labels) has at least a value.
     pub fn wait_for_metric(&self, name: &str, least: f64) -> Result<()> {
         let begun = Instant::now();
         loop {
-            let page = get(self.admin, "/metrics")?;
-            let samples = page.lines().filter(|line| line.starts_with(name));
-            let value: f64 =
-                samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
+            let value = self.metric(name, &[])?;
             if value >= least {
                 return Ok(());
             }
@@ -76,20 +100,34 @@ impl Gannet {
 
     /// SIGTERM; the exit code.
     pub fn stop(mut self) -> Result<i32> {
+        self.terminate()?;
+        self.end(STOP_WITHIN)
+    }
+
+    pub fn terminate(&self) -> Result<()> {
         let id = self.child.id().to_string();
         ensure!(Command::new("kill").args(["-TERM", &id]).status()?.success(), "kill failed");
+        Ok(())
+    }
+
+    /// Waits for its end; the exit code.
+    pub fn end(&mut self, limit: Duration) -> Result<i32> {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return status.code().with_context(|| format!("{status}:\n{}", self.output()));
             }
-            ensure!(begun.elapsed() < STOP_WITHIN, "still running:\n{}", self.output());
+            let name = &self.name;
+            ensure!(begun.elapsed() < limit, "{name} still runs:\n{}", self.output());
             std::thread::sleep(LOOK_EVERY);
         }
     }
 
-    fn output(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+    /// The last lines of what it said.
+    pub fn output(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
     }
 }
 
@@ -150,6 +188,7 @@ pub fn v5_datagram(sequence: u32, seconds: u32) -> Vec<u8> {
     bytes
 }
 
+pub mod site;
 #[cfg(test)]
 mod print;
 #[cfg(test)]

@@ -44,23 +44,7 @@ impl Topics {
     /// Flow records that stand on the log, by exporter.
     pub fn flows(&self) -> Result<BTreeMap<Ipv4Addr, u64>> {
         let mut counts = BTreeMap::new();
-        self.read("flows.v1", |record| {
-            if rows(record) == 0 {
-                return Ok(());
-            }
-            let payload = record.payload.as_ref().context("no payload")?;
-            let limits = model::ipc::Limits::default();
-            let batch = model::ipc::decode_columns(payload, limits, &|name| name == "exporter")?;
-            let column = batch.column_by_name("exporter").context("no column exporter")?;
-            let addresses = column.as_fixed_size_binary();
-            for row in 0..addresses.len() {
-                let octets: [u8; 16] = addresses.value(row).try_into()?;
-                if let IpAddr::V4(address) = IpAddr::from(octets).to_canonical() {
-                    *counts.entry(address).or_insert(0) += 1;
-                }
-            }
-            Ok(())
-        })?;
+        self.read("flows.v1", |record| count(record, &mut counts))?;
         Ok(counts)
     }
 
@@ -88,13 +72,8 @@ impl Topics {
     /// From the first offset to what is committed now.
     fn read(&self, topic: &str, mut each: impl FnMut(&Record) -> Result<()>) -> Result<()> {
         let name = self.config.topic(topic);
-        let info = self.log.admin().describe(&name)?.with_context(|| format!("no topic {name}"))?;
         let mut reader = self.log.reader()?;
-        let mut from = Vec::new();
-        for partition in 0..info.partitions {
-            let (first, _) = reader.range(&name, partition)?;
-            from.push((name.clone(), partition, first));
-        }
+        let from = bus::from_start(&*self.log, &mut *reader, &name)?;
         reader.assign(&from)?;
         let mut left = from.len();
         while left > 0 {
@@ -106,6 +85,25 @@ impl Topics {
         }
         Ok(())
     }
+}
+
+/// Adds the flows of one message to those of their exporters.
+pub fn count(record: &Record, counts: &mut BTreeMap<Ipv4Addr, u64>) -> Result<()> {
+    if rows(record) == 0 {
+        return Ok(());
+    }
+    let payload = record.payload.as_ref().context("no payload")?;
+    let limits = model::ipc::Limits::default();
+    let batch = model::ipc::decode_columns(payload, limits, &|name| name == "exporter")?;
+    let column = batch.column_by_name("exporter").context("no column exporter")?;
+    let addresses = column.as_fixed_size_binary();
+    for row in 0..addresses.len() {
+        let octets: [u8; 16] = addresses.value(row).try_into()?;
+        if let IpAddr::V4(address) = IpAddr::from(octets).to_canonical() {
+            *counts.entry(address).or_insert(0) += 1;
+        }
+    }
+    Ok(())
 }
 
 fn rows(record: &Record) -> u64 {

@@ -1,72 +1,40 @@
 //! The product as an operator runs it: one process a stage and two of detect, on a real Kafka, with
 //! topics under a prefix of this run.
 
-use std::fs::File;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use tempfile::TempDir;
+use anyhow::{Context, Result};
 
-use crate::process::page;
+use crate::process::site::{CONFIG, Site};
+use crate::process::{Gannet, page};
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(100);
 
 pub struct Pipeline {
     pub bus: bus::BusConfig,
     /// Where ingest listens.
     pub ingest: SocketAddr,
-    processes: Vec<Process>,
-    dir: TempDir,
-}
-
-struct Process {
-    name: String,
-    admin: SocketAddr,
-    child: Child,
-    log: PathBuf,
+    processes: Vec<Gannet>,
+    site: Site,
 }
 
 impl Pipeline {
     pub fn start(bootstrap: &str) -> Result<Pipeline> {
-        let dir = tempfile::tempdir()?;
-        let bus = bus::BusConfig {
-            engine: bus::config::Engine::Kafka,
-            // In a container process ids come again, and a broker may outlive its runs.
-            prefix: format!("e2e-{}-{}.", super::now_ms()?, std::process::id()),
-            kafka: bus::config::KafkaConfig {
-                bootstrap: bootstrap.to_owned(),
-                ..bus::config::KafkaConfig::default()
-            },
-            ..bus::BusConfig::default()
-        };
-        let ingest = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
-        let config = dir.path().join("gannet.yaml");
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/rules.yaml");
-        std::fs::copy(&shipped, dir.path().join("rules.yaml"))
-            .with_context(|| format!("no rules at {}", shipped.display()))?;
-        let text = format!(
-            "bus:\n  engine: kafka\n  prefix: {:?}\n  kafka:\n    bootstrap: {bootstrap:?}\n\
-             ingest:\n  listen: [\"udp://{ingest}\"]\n\
-             detect:\n  rules: !include rules.yaml\n",
-            bus.prefix
-        );
-        std::fs::write(&config, text)?;
-        let mut pipeline = Pipeline { bus, ingest, processes: Vec::new(), dir };
-        pipeline.apply_topics(&config)?;
+        let site = Site::new(bootstrap, "e2e", 0)?;
+        let (bus, ingest) = (site.bus.clone(), site.flows);
+        let mut pipeline = Pipeline { bus, ingest, processes: Vec::new(), site };
+        pipeline.site.apply_topics()?;
         for name in ["correlate", "detect", "detect", "ingest"] {
-            pipeline.spawn(name, &config)?;
+            pipeline.spawn(name)?;
         }
-        pipeline.wait_until_ready()?;
+        pipeline.processes.iter_mut().try_for_each(Gannet::wait_until_ready)?;
         Ok(pipeline)
     }
 
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        self.site.dir()
     }
 
     /// Everything that ingest says it dropped or lost itself, by its metrics.
@@ -83,93 +51,31 @@ impl Pipeline {
 
     /// The last lines of every process's log.
     pub fn tails(&self) -> String {
-        let tail = |process: &Process| format!("{}:\n{}\n", process.name, process.tail());
+        let tail = |process: &Gannet| format!("{}:\n{}\n", process.name, process.output());
         self.processes.iter().map(tail).collect()
     }
 
     /// Fails where a process has ended by itself.
     pub fn check(&mut self) -> Result<()> {
-        for process in &mut self.processes {
-            if let Some(status) = process.child.try_wait()? {
-                bail!("{} ended with {status}:\n{}", process.name, process.tail());
-            }
-        }
-        Ok(())
+        self.processes.iter_mut().try_for_each(Gannet::check)
     }
 
     /// SIGTERM, then waits for the drain; the names of those that had to be killed.
     pub fn stop(&mut self) -> Vec<String> {
         for process in &self.processes {
-            let pid = process.child.id().to_string();
             // It may have ended already, which is no failure here.
-            let _ = Command::new("kill").arg(pid).stderr(Stdio::null()).status();
+            let _ = process.terminate();
         }
-        let deadline = Instant::now() + STOP_WITHIN;
-        let mut killed = Vec::new();
-        for process in &mut self.processes {
-            while matches!(process.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-                std::thread::sleep(POLL);
-            }
-            if matches!(process.child.try_wait(), Ok(None)) {
-                let _ = process.child.kill();
-                let _ = process.child.wait();
-                killed.push(process.name.clone());
-            }
-        }
-        self.processes.clear();
-        killed
+        let ended = self.processes.drain(..).filter_map(|mut process| {
+            process.end(STOP_WITHIN).is_err().then(|| process.name.clone())
+        });
+        ended.collect()
     }
 
-    fn apply_topics(&self, config: &Path) -> Result<()> {
-        let mut command = Command::new(binary()?);
-        let output = command.args(["topics", "apply", "--config"]).arg(config).output()?;
-        let text = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "gannet topics apply failed: {text}");
+    fn spawn(&mut self, name: &str) -> Result<()> {
+        let instance = format!("{name}-{}", self.processes.len());
+        self.processes.push(self.site.start(name, &instance, CONFIG)?);
         Ok(())
-    }
-
-    fn spawn(&mut self, name: &str, config: &Path) -> Result<()> {
-        let nth = self.processes.len();
-        let admin = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let log = self.dir.path().join(format!("{name}-{nth}.log"));
-        let file = File::create(&log)?;
-        let child = Command::new(binary()?)
-            .arg(name)
-            .arg("--config")
-            .arg(config)
-            .args(["--instance", &format!("{name}-{nth}")])
-            .env("GANNET__ADMIN__LISTEN", admin.to_string())
-            .stdout(Stdio::from(file.try_clone()?))
-            .stderr(Stdio::from(file))
-            .spawn()?;
-        self.processes.push(Process { name: name.to_owned(), admin, child, log });
-        Ok(())
-    }
-
-    fn wait_until_ready(&mut self) -> Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
-        for at in 0..self.processes.len() {
-            while page(self.processes[at].admin, "/-/ready").is_err() {
-                self.check()?;
-                let process = &self.processes[at];
-                ensure!(
-                    Instant::now() < deadline,
-                    "{} is not ready:\n{}",
-                    process.name,
-                    process.tail()
-                );
-                std::thread::sleep(POLL);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Process {
-    fn tail(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 }
 
@@ -177,11 +83,4 @@ impl Drop for Pipeline {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// `gannet` beside the binary that runs.
-fn binary() -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let found = own.ancestors().map(|dir| dir.join("gannet")).find(|path| path.is_file());
-    found.context("no gannet binary beside this one: cargo build --release")
 }

@@ -7,11 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::{Gannet, gannet, v5_datagram};
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
+use super::{Gannet, free_address, gannet, v5_datagram};
 
 /// The shipped rules on ports of our own.
 fn configuration(folder: &Path, admin: SocketAddr, flows: SocketAddr) -> Result<PathBuf> {
@@ -38,12 +34,12 @@ fn flows_on_log(folder: &Path) -> Result<Vec<serde_json::Value>> {
 #[test]
 fn a_flow_comes_through_a_process_that_drains_and_resumes() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let (folder, admin) = (folder.path(), free_address()?);
+    let folder = folder.path();
     let flows = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
-    let config = configuration(folder, admin, flows)?;
+    let config = configuration(folder, free_address()?, flows)?.display().to_string();
     let sender = UdpSocket::bind("127.0.0.1:0")?;
     for run in 1..=2_u32 {
-        let mut gannet = Gannet::start(folder, &config, admin)?;
+        let mut gannet = Gannet::start(folder, &["all", "--config", &config])?;
         gannet.wait_until_ready()?;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
         sender.send_to(&v5_datagram(run - 1, u32::try_from(now.as_secs())?), flows)?;

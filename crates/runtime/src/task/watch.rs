@@ -84,6 +84,8 @@ impl<S: Stage> Loop<'_, S> {
         silent.iter().try_for_each(|task| self.look_after(task, now))?;
         let has_opened = self.watch.polling_since != before;
         self.watch.round(has_opened, now.saturating_sub(before));
+        // To look took time, too, in which nobody waited for messages.
+        self.watch.polling_since = self.options.clock.now();
         Ok(())
     }
 
