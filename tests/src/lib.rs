@@ -13,5 +13,6 @@ pub mod process;
 #[cfg(test)]
 mod rebuild;
 #[cfg(test)]
-mod windows;
 mod refusals;
+#[cfg(test)]
+mod windows;

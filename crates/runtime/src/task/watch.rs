@@ -1,9 +1,9 @@
 //! A watch over deliveries: a client library can stop fetching one partition after an error and say
 //! nothing. A task that has input to read while nothing of it arrives is taken over anew. What was
-//! aborted looks like input that does not come, so another reader says whether there is any. To look
-//! and to take over cost calls of the log and begin the fetch again, so on a slow machine it must
-//! not be done so often that nothing else is: only undisturbed waiting counts, and each round waits
-//! longer.
+//! aborted looks like input that does not come, so another reader says whether there is any. To
+//! look and to take over cost calls of the log and begin the fetch again, so on a slow machine it
+//! must not be done so often that nothing else is: only undisturbed waiting counts, and each round
+//! waits longer.
 
 use std::time::Duration;
 
