@@ -1,7 +1,7 @@
 //! Batches into messages and back (DESIGN §2): split by partition, split by size, with headers and
 //! names; heartbeats; dead letters. What the columns mean is left to `model` and the stages.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -132,10 +132,10 @@ pub fn heartbeat(
     producer: &str,
     extra: Vec<(String, String)>,
 ) -> OutRecord {
-    let schema = Schema::empty();
+    let (payload, fingerprint) = &*EMPTY;
     let meta = Meta {
         schema: HEARTBEAT.to_owned(),
-        schema_fp: model::schema::fingerprint(&schema),
+        schema_fp: fingerprint.clone(),
         producer: producer.to_owned(),
         rows: 0,
         min_ts_ms: wm_ms,
@@ -146,17 +146,23 @@ pub fn heartbeat(
         replay_id: None,
         extra,
     };
-    let batch = RecordBatch::new_empty(Arc::new(schema));
-    let payload = ipc::encode(&batch).expect("an empty batch has nothing that could fail");
     OutRecord {
         topic: Arc::clone(topic),
         partition,
         timestamp_ms: wm_ms,
         key: None,
         headers: meta.headers(),
-        payload: Some(payload),
+        payload: Some(payload.clone()),
     }
 }
+
+/// A batch of no rows and no columns, and its schema's fingerprint: the same in every heartbeat.
+static EMPTY: LazyLock<(Bytes, String)> = LazyLock::new(|| {
+    let schema = Schema::empty();
+    let fingerprint = model::schema::fingerprint(&schema);
+    let batch = RecordBatch::new_empty(Arc::new(schema));
+    (ipc::encode(&batch).expect("an empty batch has nothing that could fail"), fingerprint)
+});
 
 /// Headers and rows of a message, within limits.
 pub fn read(record: &Record, limits: &LimitsConfig) -> Result<(Meta, RecordBatch), ReadError> {

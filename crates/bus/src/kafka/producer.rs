@@ -18,8 +18,9 @@ use crate::log::{Delivery, LogError, Producer};
 use crate::metrics as names;
 use crate::record::OutRecord;
 
-/// Delivery reports come within this once they are there.
-const STEP: Duration = Duration::from_millis(2);
+/// Delivery reports come within this once they are there. It is slept and not polled for: see
+/// `transactions::serve`.
+const STEP: Duration = Duration::from_millis(1);
 
 pub struct KafkaProducer {
     /// `None` only while it is dropped.
@@ -108,11 +109,12 @@ impl Producer for KafkaProducer {
         let mut reports;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            self.producer().poll(left.min(STEP));
+            self.producer().poll(Duration::ZERO);
             reports = self.producer().context().take();
             if !reports.is_empty() || left.is_zero() || self.waiting.is_empty() {
                 break;
             }
+            std::thread::sleep(left.min(STEP));
         }
         let waiting = &mut self.waiting;
         let delivery = |(ticket, result): Report| {

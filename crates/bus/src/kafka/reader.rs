@@ -97,7 +97,8 @@ impl Reader for KafkaReader {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match native::poll(self.consumer().client().native_ptr(), left) {
-                None if left.is_zero() => return Ok(ReadEvent::Idle),
+                // The client waits in whole milliseconds.
+                None if left.as_millis() == 0 => return Ok(ReadEvent::Idle),
                 None => {}
                 Some(Polled::Record(mut record)) => {
                     if let Some(known) = self.topics.get(&record.topic) {

@@ -192,7 +192,7 @@ impl Tasks for KafkaTasks {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let record = match self.held.take() {
-                None => self.poll(left)?,
+                None => self.poll(in_whole_ms(left))?,
                 held => held,
             };
             if let Some(event) = self.membership() {
@@ -299,6 +299,11 @@ impl Drop for KafkaTasks {
         self.transactions.end();
         self.consumer.take().map(dispose);
     }
+}
+
+/// Rounded up: rust-rdkafka spins through the last part of a millisecond.
+fn in_whole_ms(left: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(left.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX))
 }
 
 fn is_of(record: &Record, task: &TaskId) -> bool {
