@@ -10,6 +10,7 @@ use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use bytes::Bytes;
 
 mod check;
+mod columns;
 
 /// What a reader accepts of one payload.
 #[derive(Clone, Copy, Debug)]
@@ -58,21 +59,16 @@ pub fn decode(payload: &[u8], limits: Limits) -> Result<RecordBatch, IpcError> {
         .unwrap_or_else(|_| Err(IpcError::Decode("the reader panicked".to_owned())))
 }
 
-/// As `decode`, but of the named columns only, those that are there, in the stream's order.
+/// As `decode`, but of the named columns only, those that are there, in the stream's order. They
+/// share the payload's memory.
 pub fn decode_columns(
-    payload: &[u8],
+    payload: &Bytes,
     limits: Limits,
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<RecordBatch, IpcError> {
     check::declared(payload, limits)?;
-    catch_unwind(AssertUnwindSafe(|| {
-        let schema = StreamReader::try_new(Cursor::new(payload), None)
-            .map_err(|e| IpcError::Decode(e.to_string()))?
-            .schema();
-        let columns = schema.fields().iter().enumerate().filter(|(_, f)| wanted(f.name()));
-        read_one(payload, Some(columns.map(|(i, _)| i).collect()))
-    }))
-    .unwrap_or_else(|_| Err(IpcError::Decode("the reader panicked".to_owned())))
+    catch_unwind(AssertUnwindSafe(|| columns::read(payload, wanted)))
+        .unwrap_or_else(|_| Err(IpcError::Decode("the reader panicked".to_owned())))
 }
 
 fn read_one(payload: &[u8], columns: Option<Vec<usize>>) -> Result<RecordBatch, IpcError> {

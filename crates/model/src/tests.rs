@@ -92,6 +92,48 @@ fn a_bomb_is_refused_before_it_is_unpacked() {
     assert!(error.starts_with("uncompressed size 8388608"), "{error}");
 }
 
+#[test]
+fn some_columns_are_those_of_the_whole_wherever_the_bytes_lie() {
+    let rows: Vec<Anomaly> = (0..7).map(anomaly).collect();
+    let batch = Anomaly::to_batch(&rows).unwrap();
+    let payload = ipc::encode(&batch).unwrap();
+    let wanted = |name: &str| ["key", "score", "contributors"].contains(&name);
+    let schema = batch.schema();
+    let places = schema.fields().iter().enumerate().filter(|(_, f)| wanted(f.name()));
+    let places: Vec<usize> = places.map(|(at, _)| at).collect();
+    let expected = batch.project(&places).unwrap();
+    // A store hands out slices: not every one begins where numbers may lie.
+    for shift in 0..9 {
+        let mut bytes = vec![0; shift];
+        bytes.extend_from_slice(&payload);
+        let shifted = bytes::Bytes::from(bytes).slice(shift..);
+        let read = ipc::decode_columns(&shifted, ipc::Limits::default(), &wanted).unwrap();
+        assert_eq!(read, expected, "{shift}");
+    }
+}
+
+#[test]
+fn some_columns_of_a_stream_with_dictionaries_or_of_two_batches() {
+    use arrow::array::{DictionaryArray, Int64Array};
+    use arrow::datatypes::Int32Type;
+    let words: DictionaryArray<Int32Type> = ["a", "b", "a"].into_iter().collect();
+    let numbers = Int64Array::from(vec![1, 2, 3]);
+    let columns =
+        [("words", std::sync::Arc::new(words) as _), ("n", std::sync::Arc::new(numbers) as _)];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let payload = ipc::encode(&batch).unwrap();
+    let read = ipc::decode_columns(&payload, ipc::Limits::default(), &|name| name == "words");
+    assert_eq!(read.unwrap(), batch.project(&[0]).unwrap());
+    let batch = batch.project(&[1]).unwrap();
+    let mut writer =
+        arrow::ipc::writer::StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.write(&batch).unwrap();
+    let payload = bytes::Bytes::from(writer.into_inner().unwrap());
+    let read = ipc::decode_columns(&payload, ipc::Limits::default(), &|_| true);
+    assert_eq!(read.unwrap_err().to_string(), "expected one batch, found 2");
+}
+
 proptest! {
     #[test]
     fn a_damaged_payload_is_an_error_or_a_batch_but_never_a_panic(
@@ -102,7 +144,15 @@ proptest! {
         let at = at % payload.len();
         payload[at] = byte;
         payload.truncate(cut);
-        if let Ok(batch) = ipc::decode(&payload, ipc::Limits::default()) {
+        let payload = bytes::Bytes::from(payload);
+        let whole = ipc::decode(&payload, ipc::Limits::default());
+        let wanted = |name: &str| ["key", "score"].contains(&name);
+        let some = ipc::decode_columns(&payload, ipc::Limits::default(), &wanted);
+        if let (Ok(whole), Ok(some)) = (&whole, &some) {
+            // A damaged name may be another's.
+            prop_assert_eq!(whole.num_rows(), some.num_rows());
+        }
+        if let Ok(batch) = whole {
             let _ = Anomaly::from_batch(&batch);
         }
     }

@@ -27,7 +27,7 @@ pub fn declared(payload: &[u8], limits: Limits) -> Result<(), IpcError> {
 }
 
 /// Splits off the next message's flatbuffer; `None` at the end of the stream.
-fn next_message(rest: &[u8]) -> Result<Option<(&[u8], &[u8])>, IpcError> {
+pub fn next_message(rest: &[u8]) -> Result<Option<(&[u8], &[u8])>, IpcError> {
     let word = |at: usize| -> Option<u32> {
         Some(u32::from_le_bytes(rest.get(at..at + 4)?.try_into().ok()?))
     };
