@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 
 use crate::drive::{block_on, guarded, on_deep_stack};
 use crate::error::{PlanError, Refusal, SqlError};
+use crate::numbered::{Half, Numbered};
+use crate::numbers::Numbers;
 use crate::order::{self, MergeOrder};
 use crate::plan::{self, Pieces};
 use crate::probe;
@@ -37,6 +39,8 @@ pub struct OutputKey {
 
 pub struct CutPlan {
     pieces: Pieces,
+    /// The aggregates over numbers of groups, where the keys can be numbered.
+    numbered: Option<Numbered>,
     fingerprint: String,
     state_schema: SchemaRef,
     keys: Vec<OutputKey>,
@@ -87,6 +91,7 @@ impl CutPlan {
         let order = order::of_plan(aggregates);
         let state_schema = pieces.partial.schema();
         CutPlan {
+            numbered: numbered(&pieces),
             fingerprint: fingerprint(&pieces.normal, &state_schema),
             keys: output_keys(&pieces),
             state_schema,
@@ -172,7 +177,11 @@ impl CutPlan {
             for above in self.pieces.below.iter().rev() {
                 node = plan::over(above, node)?;
             }
-            self.run(plan::over(&self.pieces.partial, node)?, &self.state_schema)
+            let Some(numbered) = &self.numbered else {
+                return self.run(plan::over(&self.pieces.partial, node)?, &self.state_schema);
+            };
+            let (rows, numbers) = numbered.rows(self.batches(node)?)?;
+            self.run_numbered(&numbered.partial, rows, &numbers, &self.state_schema)
         })
     }
 
@@ -213,10 +222,8 @@ impl CutPlan {
             _ => self.state_rows(states)?,
         };
         guarded(|| {
-            let leaf = self.pieces.state_leaf.with_rows(states);
-            let last = plan::over(&self.pieces.last, leaf)?;
-            let schema = last.schema();
-            let mut batch = sorted(self.run(last, &schema)?, self.pieces.group_columns)?;
+            let last = self.final_half(states)?;
+            let mut batch = sorted(last, self.pieces.group_columns)?;
             for step in &self.pieces.above {
                 batch = step.run(batch)?;
             }
@@ -224,10 +231,24 @@ impl CutPlan {
         })
     }
 
+    fn final_half(&self, states: Vec<RecordBatch>) -> DfResult<RecordBatch> {
+        let schema = self.pieces.last.schema();
+        let Some(numbered) = &self.numbered else {
+            let leaf = self.pieces.state_leaf.with_rows(states);
+            return self.run(plan::over(&self.pieces.last, leaf)?, &schema);
+        };
+        let (states, numbers) = numbered.states(states)?;
+        self.run_numbered(&numbered.last, states, &numbers, &schema)
+    }
+
     fn reduce(&self, states: Vec<RecordBatch>) -> Result<RecordBatch, SqlError> {
         guarded(|| {
-            let leaf = self.pieces.state_leaf.with_rows(states);
-            self.run(plan::over(&self.pieces.reduce, leaf)?, &self.state_schema)
+            let Some(numbered) = &self.numbered else {
+                let leaf = self.pieces.state_leaf.with_rows(states);
+                return self.run(plan::over(&self.pieces.reduce, leaf)?, &self.state_schema);
+            };
+            let (states, numbers) = numbered.states(states)?;
+            self.run_numbered(&numbered.reduce, states, &numbers, &self.state_schema)
         })
     }
 
@@ -236,21 +257,49 @@ impl CutPlan {
         states.iter().map(fit).collect::<Result<_, _>>().map_err(SqlError::State)
     }
 
+    /// Runs an aggregate over numbers, and puts the keys back.
+    fn run_numbered(
+        &self,
+        half: &Half,
+        rows: Vec<RecordBatch>,
+        numbers: &Numbers,
+        schema: &SchemaRef,
+    ) -> DfResult<RecordBatch> {
+        let batch = self.all(half.over(rows)?)?;
+        let columns = numbers.in_place_of_first(&batch)?;
+        fitted(schema, columns, batch.num_rows()).map_err(DataFusionError::Internal)
+    }
+
     fn run(&self, node: Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> DfResult<RecordBatch> {
-        let stream = node.execute(0, Arc::clone(&self.pieces.context))?;
-        let mut batches = block_on(collect(stream))?;
-        let batch = match batches.len() {
-            1 => batches.remove(0),
-            _ => concat_batches(&node.schema(), &batches)?,
-        };
+        let batch = self.all(node)?;
         fitted(schema, batch.columns().to_vec(), batch.num_rows())
             .map_err(DataFusionError::Internal)
+    }
+
+    fn all(&self, node: Arc<dyn ExecutionPlan>) -> DfResult<RecordBatch> {
+        let schema = node.schema();
+        let mut batches = self.batches(node)?;
+        match batches.len() {
+            1 => Ok(batches.remove(0)),
+            _ => Ok(concat_batches(&schema, &batches)?),
+        }
+    }
+
+    fn batches(&self, node: Arc<dyn ExecutionPlan>) -> DfResult<Vec<RecordBatch>> {
+        block_on(collect(node.execute(0, Arc::clone(&self.pieces.context))?))
     }
 
     /// The plan as DataFusion prints it, for `gannet check --dump`.
     pub fn explain(&self) -> &str {
         &self.pieces.normal
     }
+}
+
+/// Without numbers the aggregates run over the keys as they are.
+fn numbered(pieces: &Pieces) -> Option<Numbered> {
+    let partial = pieces.partial.downcast_ref::<AggregateExec>()?;
+    let last = pieces.last.downcast_ref::<AggregateExec>()?;
+    Numbered::of(partial, last).ok().flatten()
 }
 
 fn output_keys(pieces: &Pieces) -> Vec<OutputKey> {

@@ -10,6 +10,8 @@ mod error;
 mod filter;
 mod functions;
 mod leaf;
+mod numbered;
+mod numbers;
 mod order;
 mod plan;
 mod probe;

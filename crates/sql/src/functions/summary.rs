@@ -3,8 +3,10 @@
 //! counted weight is at most its true weight and less by at most W / (c + 1); while no more than c
 //! keys were seen it is exact. Ties are broken by key, so the result is a function of the input.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use datafusion::common::hash_utils::RandomState;
 
@@ -65,13 +67,69 @@ impl Weight for f64 {
     }
 }
 
+/// A key where it is: addresses and numbers, which come and go by the thousand, need no allocation.
+#[derive(Debug, Clone)]
+pub(super) enum Key {
+    Short { len: u8, bytes: [u8; SHORT_BYTES] },
+    Long(Box<[u8]>),
+}
+
+const SHORT_BYTES: usize = 16;
+
 #[derive(Debug, Clone)]
 pub(super) struct Summary<W> {
     capacity: usize,
     /// Weight of everything that was added, kept or not.
     total: W,
-    weights: HashMap<Box<[u8]>, W, RandomState>,
+    weights: HashMap<Key, W, RandomState>,
 }
+
+// === impl Key ===
+
+impl Key {
+    pub fn new(key: &[u8]) -> Key {
+        let mut bytes = [0; SHORT_BYTES];
+        match bytes.get_mut(..key.len()) {
+            Some(start) => {
+                start.copy_from_slice(key);
+                Key::Short { len: key.len() as u8, bytes }
+            }
+            None => Key::Long(key.into()),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Key {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Key::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Key::Long(bytes) => bytes,
+        }
+    }
+}
+
+/// Looked up by its bytes, so hash and equality are theirs.
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        self.as_ref()
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_ref().hash(state);
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.as_ref() == other.as_ref()
+    }
+}
+
+impl Eq for Key {}
+
+// === impl Summary ===
 
 impl<W: Weight> Summary<W> {
     pub fn new(capacity: usize) -> Self {
@@ -104,15 +162,15 @@ impl<W: Weight> Summary<W> {
     }
 
     /// At most `capacity` entries in order of their key: the summary's state.
-    pub fn entries(&mut self) -> Vec<(Box<[u8]>, W)> {
+    pub fn entries(&mut self) -> Vec<(Key, W)> {
         self.shrink_above(self.capacity);
         let mut all: Vec<_> = self.weights.iter().map(|(k, w)| (k.clone(), *w)).collect();
-        all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        all.sort_unstable_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
         all
     }
 
     /// The `k` heaviest, heaviest first, equal ones in order of their key.
-    pub fn heaviest(&mut self, k: usize) -> Vec<(Box<[u8]>, W)> {
+    pub fn heaviest(&mut self, k: usize) -> Vec<(Key, W)> {
         let mut all = self.entries();
         all.sort_by(|a, b| b.1.order(&a.1));
         all.truncate(k);
@@ -120,15 +178,19 @@ impl<W: Weight> Summary<W> {
     }
 
     pub fn size_bytes(&self) -> usize {
-        let keys: usize = self.weights.keys().map(|k| k.len()).sum();
-        keys + self.weights.capacity() * size_of::<(Box<[u8]>, W)>() + size_of::<Self>()
+        let apart = |key: &Key| match key {
+            Key::Short { .. } => 0,
+            Key::Long(bytes) => bytes.len(),
+        };
+        let keys: usize = self.weights.keys().map(apart).sum();
+        keys + self.weights.capacity() * size_of::<(Key, W)>() + size_of::<Self>()
     }
 
     fn count(&mut self, key: &[u8], weight: W) {
         let key = &key[..key.len().min(KEY_BYTES_MAX)];
         match self.weights.get_mut(key) {
             Some(sum) => *sum = sum.plus(weight),
-            None => drop(self.weights.insert(key.into(), weight)),
+            None => drop(self.weights.insert(Key::new(key), weight)),
         }
     }
 

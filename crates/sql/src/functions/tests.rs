@@ -11,7 +11,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use proptest::prelude::*;
 
-use super::summary::Summary;
+use super::summary::{Key, Summary};
 use crate::tests::{plan, rows};
 use crate::{CutPlan, RowFilter, run_whole};
 
@@ -135,7 +135,11 @@ fn few_keys_are_counted_exactly() {
     one.merge(two.total(), entries.iter().map(|(k, w)| (k.as_ref(), *w)));
     assert_eq!(one.total(), 499_500 + 1_000);
     let sevens: i64 = (0..1_000).filter(|i| i % 8 == 7).sum();
-    assert_eq!(one.heaviest(1), [(vec![7u8].into(), sevens)]);
+    assert_eq!(one.heaviest(1), [(Key::new(&[7]), sevens)]);
+    // A key of any length is one key, short ones and long ones.
+    let (long, mut of_long) = ([9u8; 40], Summary::<i64>::new(8));
+    (0..2).for_each(|_| of_long.add(Some(&long), 5));
+    assert_eq!(of_long.heaviest(1), [(Key::new(&long), 10)]);
 }
 
 proptest! {
@@ -164,7 +168,7 @@ proptest! {
         let total: i64 = truth.values().sum();
         prop_assert_eq!(merged.total(), total);
         let entries: BTreeMap<u8, i64> =
-            merged.entries().iter().map(|(k, w)| (k[0], *w)).collect();
+            merged.entries().iter().map(|(k, w)| (k.as_ref()[0], *w)).collect();
         prop_assert!(entries.len() <= capacity);
         for (key, weight) in truth {
             let counted = entries.get(&key).copied().unwrap_or(0);

@@ -184,7 +184,7 @@ where
             let heaviest = summary.heaviest(self.k);
             lengths.push(heaviest.len());
             for (key, weight) in heaviest {
-                names.push(render(&self.key, &key));
+                names.push(render(&self.key, key.as_ref()));
                 weights.push(weight);
                 shares.push(weight.to_f64() / total);
             }
