@@ -100,8 +100,24 @@ impl Rollup {
         }
         if let Some(least) = least_ms {
             out.advance(least);
+            if self.ends_a_window(least) {
+                out.soon();
+            }
             self.said_ms = self.said_ms.max(Some(least));
         }
+    }
+
+    /// Whether a window that was open at the last watermark closes at this one: models wait.
+    fn ends_a_window(&self, least_ms: i64) -> bool {
+        let Some(said_ms) = self.said_ms else {
+            return false;
+        };
+        let mut windows = self.rules.of(self.source).filter_map(Compiled::windowed);
+        windows.any(|windowed| {
+            let window = &windowed.window;
+            let closed = |ms: i64| (ms - window.closes_at(0)).div_euclid(window.every_ms);
+            closed(least_ms) > closed(said_ms)
+        })
     }
 
     fn run(&self, held: &[Held], out: &mut Outputs) {

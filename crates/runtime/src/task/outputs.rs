@@ -11,6 +11,7 @@ pub struct Outputs {
     emitted: Vec<Emitted>,
     watermark_ms: Option<i64>,
     counts: Vec<Count>,
+    soon: bool,
 }
 
 /// Rows to be written to one topic. The loop splits them by partition and by size.
@@ -139,6 +140,12 @@ impl Outputs {
         self.watermark_ms = self.watermark_ms.max(Some(watermark_ms));
     }
 
+    /// Somebody waits for what this message made: its commit does not wait for the interval once
+    /// no more input is there. While there is, the interval goes on to spare commits.
+    pub fn soon(&mut self) {
+        self.soon = true;
+    }
+
     pub fn count(&mut self, metric: &'static str, labels: &[(&'static str, &str)], step: u64) {
         if step == 0 {
             return;
@@ -170,6 +177,10 @@ impl Outputs {
             Emitted::Data(out) => Some(out),
             Emitted::Raw(_) | Emitted::Late(_) | Emitted::Dead(_) => None,
         })
+    }
+
+    pub(super) fn is_soon(&self) -> bool {
+        self.soon
     }
 
     pub(super) fn into_parts(self) -> (Vec<Emitted>, Option<i64>, Vec<Count>) {

@@ -123,12 +123,22 @@ pub(super) struct Side {
     attempts: u32,
 }
 
+/// Whether more input waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum More {
+    None,
+    Perhaps,
+}
+
 /// Between two attempts to take over a task.
 const OPEN_AGAIN: Duration = Duration::from_millis(200);
 /// After failed commits in a row the loop waits twice as long each time, up to this.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Calls for a message that may fail in a row.
 const SILENCES_MAX: u32 = 20;
+/// How long no more input must come before what is wanted soon is committed: what came together is
+/// committed together.
+const SOON: Duration = Duration::from_millis(2);
 /// How long a call for messages may wait while a snapshot's deliveries are due.
 const SNAPSHOT_POLL: Duration = Duration::from_millis(5);
 
@@ -137,11 +147,13 @@ const SNAPSHOT_POLL: Duration = Duration::from_millis(5);
 impl<S: Stage> Loop<'_, S> {
     fn turn(&mut self) -> Result<(), LoopError> {
         while !self.shutdown.requested() {
-            let mut idle = false;
+            let mut more = More::Perhaps;
             match self.tasks.next(self.patience()) {
                 Ok(event) => {
-                    idle = matches!(event, Event::Idle);
                     self.silences = 0;
+                    if matches!(event, Event::Idle) {
+                        more = More::None;
+                    }
                     self.event(event)?;
                 }
                 Err(LogError::Truncated { topic, partition, .. }) => {
@@ -164,12 +176,12 @@ impl<S: Stage> Loop<'_, S> {
             }
             self.open_due()?;
             self.snapshot_due()?;
-            if idle {
+            if more == More::None {
                 self.watch()?;
             }
             self.same_topics_if_due()?;
             self.tell_ready();
-            if self.is_commit_due() {
+            if self.is_commit_due(more) {
                 self.commit()?;
             }
         }
@@ -207,7 +219,8 @@ impl<S: Stage> Loop<'_, S> {
             .dirty_since
             .map(|since| self.options.commit_interval.saturating_sub(now.saturating_sub(since)));
         let snapshot = self.snapshots.as_ref().filter(|s| !s.is_idle()).map(|_| SNAPSHOT_POLL);
-        let waits = [Some(self.options.poll), commit, snapshot];
+        let soon = self.running.values().any(|running| running.ready().soon).then_some(SOON);
+        let waits = [Some(self.options.poll), commit, snapshot, soon];
         waits.into_iter().flatten().min().unwrap_or(self.options.poll)
     }
 
@@ -382,12 +395,12 @@ impl<S: Stage> Loop<'_, S> {
 
     // --- commits
 
-    fn is_commit_due(&self) -> bool {
+    fn is_commit_due(&self, more: More) -> bool {
         let Some(since) = self.dirty_since else {
             return false;
         };
         let ready = || self.running.values().map(Running::ready);
-        ready().any(|made| made.urgent)
+        ready().any(|made| made.urgent || (made.soon && more == More::None))
             || ready().map(|made| made.bytes).sum::<usize>() >= self.options.commit_bytes_max
             || self.options.clock.now().saturating_sub(since) >= self.options.commit_interval
     }

@@ -33,6 +33,8 @@ pub struct Made {
     pub counts: Vec<Count>,
     pub bytes: usize,
     pub urgent: bool,
+    /// See `Outputs::soon`.
+    pub soon: bool,
     pub rows_late: u64,
     /// Dead letters by their bounded reason.
     pub dead: Vec<&'static str>,
@@ -59,6 +61,7 @@ impl Made {
         self.bytes += later.bytes;
         self.rows_late += later.rows_late;
         self.urgent |= later.urgent;
+        self.soon |= later.soon;
     }
 
     /// Whether the message itself could not be taken: not what it made.
@@ -86,6 +89,7 @@ impl<'a> Stamp<'a> {
 
     /// The records of what an engine handed out, and the watermark that was sent at their end.
     pub fn outputs(mut self, outputs: Outputs) -> (Made, Option<i64>) {
+        self.made.soon = outputs.is_soon();
         let (emitted, watermark_ms, counts) = outputs.into_parts();
         self.made.counts = counts;
         for emitted in emitted {

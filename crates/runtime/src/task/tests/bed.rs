@@ -47,6 +47,8 @@ pub struct Bed {
     sequences: Mutex<BTreeMap<Writer, i64>>,
     /// Errors that the next commits are answered with instead of being made.
     pub commit_errors: Arc<Mutex<Vec<CommitError>>>,
+    /// When commits were made, by the clock that only idling moves.
+    pub commits_at: Arc<Mutex<Vec<Duration>>>,
 }
 
 pub fn ingest(instance: &str, epoch: u64) -> Writer {
@@ -76,7 +78,8 @@ impl Bed {
         options.events_topic = Some("events".to_owned());
         let producer = Mutex::new(log.producer("test", "t").expect("a producer"));
         let (sequences, commit_errors) = (Mutex::default(), Arc::default());
-        Bed { log, options, clock, producer, sequences, commit_errors }
+        let commits_at = Arc::default();
+        Bed { log, options, clock, producer, sequences, commit_errors, commits_at }
     }
 
     /// Writes rows of one writer, with its watermark.
@@ -138,7 +141,8 @@ impl Bed {
     pub fn run_on<S: Stage>(&self, log: Arc<dyn Log>, stage: S) -> Result<LoopReport, LoopError> {
         let shutdown = Shutdown::new();
         let errors = self.commit_errors.clone();
-        let log = UntilIdle { log, shutdown: shutdown.clone(), clock: self.clock.clone(), errors };
+        let (clock, commits_at) = (self.clock.clone(), self.commits_at.clone());
+        let log = UntilIdle { log, shutdown: shutdown.clone(), clock, errors, commits_at };
         run(Arc::new(log), stage, self.options.clone(), &shutdown)
     }
 
@@ -187,6 +191,7 @@ struct UntilIdle {
     shutdown: Shutdown,
     clock: Arc<TestClock>,
     errors: Arc<Mutex<Vec<CommitError>>>,
+    commits_at: Arc<Mutex<Vec<Duration>>>,
 }
 
 impl Log for UntilIdle {
@@ -202,8 +207,8 @@ impl Log for UntilIdle {
     ) -> Result<Box<dyn Tasks>, LogError> {
         let tasks = self.log.join(stage, instance, inputs)?;
         let (shutdown, clock) = (self.shutdown.clone(), self.clock.clone());
-        let errors = self.errors.clone();
-        Ok(Box::new(IdleTasks { tasks, shutdown, clock, errors, idles: 0 }))
+        let (errors, commits_at) = (self.errors.clone(), self.commits_at.clone());
+        Ok(Box::new(IdleTasks { tasks, shutdown, clock, errors, commits_at, idles: 0 }))
     }
 
     fn producer(&self, stage: &str, instance: &str) -> Result<Box<dyn Producer>, LogError> {
@@ -220,6 +225,7 @@ struct IdleTasks {
     shutdown: Shutdown,
     clock: Arc<TestClock>,
     errors: Arc<Mutex<Vec<CommitError>>>,
+    commits_at: Arc<Mutex<Vec<Duration>>>,
     idles: u32,
 }
 
@@ -266,6 +272,7 @@ impl Tasks for IdleTasks {
 
     fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
         let error = self.errors.lock().expect("no panic holds it").pop();
+        self.commits_at.lock().expect("no panic holds it").push(self.clock.now());
         match error {
             // Not known whether it stood: this one did.
             Some(error @ CommitError::Indeterminate(_)) => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bus::{Admin, CommitError, Crashing, Writer};
 
 use super::bed::{Bed, ingest};
-use super::toy::{Kind, PANICS, REFUSED, TOO_LARGE, ToyStage};
+use super::toy::{Kind, PANICS, REFUSED, SOON, TOO_LARGE, ToyStage};
 use crate::admin::Readiness;
 use crate::shutdown::Shutdown;
 use crate::task::{LoopError, LoopOptions, run};
@@ -41,6 +41,24 @@ fn windows_close_by_the_input_alone() {
         assert_eq!(report.messages, 30, "{kind:?}");
         assert_eq!(report.dead_letters, 0, "{kind:?}");
     }
+}
+
+#[test]
+fn what_is_wanted_soon_is_committed_when_no_more_input_is_there() {
+    let committed_at = |value: i64| {
+        let mut bed = Bed::new();
+        bed.options.commit_interval = Duration::from_secs(3_600);
+        let writer = ingest("i", 1);
+        bed.rows(&writer, 0, &[("a", value, 100)]);
+        // More input goes before it: ten messages are one commit.
+        (0..10).for_each(|n| bed.rows(&writer, 0, &[("a", 1, 200 + n)]));
+        let report = bed.run(ToyStage(Kind::Snapshots)).expect("it stops when told");
+        assert_eq!((report.commits, report.messages), (1, 11));
+        bed.commits_at.lock().expect("no panic holds it")[0]
+    };
+    // A message takes 20 ms of the bed's clock, idling at least 50.
+    assert!(committed_at(SOON) <= Duration::from_millis(500), "{:?}", committed_at(SOON));
+    assert!(committed_at(1) > Duration::from_secs(1), "{:?}", committed_at(1));
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub const PANICS: i64 = 666;
 pub const TOO_LARGE: i64 = 668;
 /// A value that the engine refuses.
 pub const REFUSED: i64 = 667;
+/// A value that somebody waits for.
+pub const SOON: i64 = 669;
 
 const WINDOW_MS: i64 = 2_000;
 
@@ -122,6 +124,9 @@ impl Engine for Toy {
         let rows = if input.is_heartbeat() { Vec::new() } else { rows(&input.batch()?) };
         if rows.iter().any(|row| row.1 == REFUSED) {
             return Err(BadMessage::new("value", REFUSED));
+        }
+        if rows.iter().any(|row| row.1 == SOON) {
+            out.soon();
         }
         if self.kind == Kind::Snapshots {
             self.add(rows, input, out);
