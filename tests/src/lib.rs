@@ -1,10 +1,12 @@
 //! What is tested across crates: one module a subject; `cargo test` runs their tests, `lab` and the
 //! benches use them as a library.
 
+pub mod bench;
 pub mod conformance;
 pub mod crash;
 pub mod cut;
 pub mod e2e;
+pub mod history;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

@@ -26,6 +26,9 @@ use crate::run::run_with;
 const FEED_LIMIT: Duration = Duration::from_secs(60);
 /// Below that of every live instance, which takes the wall clock as its epoch.
 const FEED_EPOCH: u64 = 1;
+/// The embedded log's records where the configuration sets no limit: the feed is faster than the
+/// stages, and waits while the log is full of what they have not read.
+const HISTORY_LOG_BYTES: u64 = 2 << 30;
 /// Between two heartbeats of simulated time; a reader fills the seconds between (`task::stamp`).
 const HISTORY_HEARTBEAT_MS: i64 = 10_000;
 
@@ -124,6 +127,10 @@ fn history(args: &SimArgs, past: Duration) -> Result<()> {
     let mut loaded = config::load(&args.config.config)?;
     let config = &mut loaded.value;
     config.ingest.heartbeat_ms = HISTORY_HEARTBEAT_MS;
+    let embedded = &mut config.bus.embedded;
+    if embedded.bytes_max == 0 && embedded.path.is_some() {
+        embedded.bytes_max = HISTORY_LOG_BYTES;
+    }
     let stages: &[Stage] = match config.bus.engine {
         Engine::Embedded => &[Stage::Detect, Stage::Correlate],
         Engine::Kafka => &[],

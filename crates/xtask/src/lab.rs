@@ -1,5 +1,5 @@
-//! `cargo xtask cut|crash|e2e|bench`: what the machine must have, then the `lab` binary of the
-//! integration crate, which does the work.
+//! `cargo xtask cut|crash|e2e|bench|history`: what the machine must have, then the `lab` binary of
+//! the integration crate, which does the work.
 
 use std::process::Command;
 
@@ -20,6 +20,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "crash", needs: &[machine::KAFKA] },
     Check { name: "e2e", needs: &[machine::KAFKA, machine::SOFTFLOWD] },
     Check { name: "bench", needs: &[machine::KAFKA] },
+    Check { name: "history", needs: &[] },
 ];
 
 pub fn check(name: &str) -> Result<&'static Check> {
@@ -29,8 +30,8 @@ pub fn check(name: &str) -> Result<&'static Check> {
 /// Builds `lab` and runs one of its checks on this terminal.
 pub fn run(name: &str, args: &[String]) -> Result<()> {
     let check = check(name)?;
-    if name == "e2e" {
-        // It starts the product, which is beside `lab` in the target folder.
+    if ["e2e", "history"].contains(&name) {
+        // They start the product, which is beside `lab` in the target folder.
         build("gannet")?;
     }
     let mut cargo = Command::new("cargo");

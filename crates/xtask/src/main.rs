@@ -59,6 +59,9 @@ enum Command {
     /// Measurements
     #[command(disable_help_flag = true)]
     Bench(Passed),
+    /// Days of ordinary traffic through every stage, in simulated time
+    #[command(disable_help_flag = true)]
+    History(Passed),
 }
 
 /// What the lab's own subcommand reads.
@@ -117,6 +120,7 @@ fn run(command: Command) -> Result<bool> {
         Command::E2e(passed) => lab::run("e2e", &passed.args)?,
         Command::Fuzz { target, runs } => fuzz::run(target.as_deref(), runs)?,
         Command::Bench(passed) => lab::run("bench", &passed.args)?,
+        Command::History(passed) => lab::run("history", &passed.args)?,
     }
     Ok(true)
 }

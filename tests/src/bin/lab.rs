@@ -50,6 +50,13 @@ enum Check {
         #[arg(long)]
         short: bool,
     },
+    /// Rows per CPU second from Kafka, the delay of evidence, the time of a commit.
+    Bench(tests::bench::BenchOptions),
+    /// Days of ordinary traffic through every stage: nothing may be said.
+    History(tests::history::HistoryOptions),
+    /// A run to be measured.
+    #[command(hide = true)]
+    BenchProcess(tests::bench::BenchArgs),
     /// A stage to be killed.
     #[command(hide = true)]
     StageProcess(ProcessArgs),
@@ -63,6 +70,9 @@ fn main() -> ExitCode {
         Check::Crash { short, kafka, kills_only, kills } => {
             crash(&Options { short, kafka, kills_only, kills })
         }
+        Check::Bench(options) => done(tests::bench::run(&options)),
+        Check::History(options) => done(tests::history::run(&options)),
+        Check::BenchProcess(args) => done(tests::bench::run_process(&args)),
         Check::StageProcess(args) => done(run_stage(&args)),
     }
 }
