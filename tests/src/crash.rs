@@ -72,6 +72,7 @@ pub fn run(options: &Options) -> Result<Score> {
         memory_part(options, &mut score)?;
     }
     kills_part(options, &mut score)?;
+    ingest_part(options, &mut score)?;
     println!("{} passed, {} failed, {} skipped", score.passed, score.failed, score.skipped);
     Ok(score)
 }
@@ -149,5 +150,31 @@ fn kills_part(options: &Options, score: &mut Score) -> Result<()> {
     let (short, long) = (found.slowest.as_secs_f64(), found.slowest_shipped.as_secs_f64());
     let detail = format!("{short:.1} s (shipped timeouts: {long:.1} s)");
     score.check("the slowest cycle", short <= CYCLE_MAX_S, &detail);
+    Ok(())
+}
+
+/// Ingest's processes killed: how long time stands still, and what their end has lost.
+fn ingest_part(options: &Options, score: &mut Score) -> Result<()> {
+    let Some(bootstrap) = &options.kafka else {
+        println!("kills of ingest: skipped, there is no broker (set KAFKA_BOOTSTRAP)");
+        score.skipped += 1;
+        return Ok(());
+    };
+    println!("one of two instances of ingest killed, then the other");
+    let begun = Instant::now();
+    let found = crate::stall::run(bootstrap)?;
+    let (beats, most) = (found.of_two, crate::stall::HEARTBEATS_MAX);
+    let detail = format!(
+        "{beats} heartbeats of the other at most, in {} partitions, {:.1} s",
+        found.partitions,
+        begun.elapsed().as_secs_f64()
+    );
+    score.check("time without one of two instances", beats <= most, &detail);
+    let detail = format!("{} partitions in which it did not", found.of_one);
+    score.check("time goes on with a successor's first word", found.of_one == 0, &detail);
+    let crate::stall::Found { sent, stored, counted, .. } = found;
+    let detail = format!("sent {sent}, stored {stored}, counted as lost {counted}");
+    let told = sent == stored + counted && counted > 0;
+    score.check("the successor counts what was lost", told, &detail);
     Ok(())
 }

@@ -14,6 +14,7 @@ mod incidents;
 pub mod process;
 #[cfg(test)]
 mod rebuild;
+pub mod stall;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
