@@ -25,6 +25,8 @@ use crate::process::{binary, page, v5_datagram};
 pub const HEARTBEATS_MAX: usize = 10;
 const SOURCES: [&str; 3] = ["flows.v1", "metrics.v1", "events.v1"];
 const LIMIT: Duration = Duration::from_secs(90);
+/// Two beats of a second each.
+const ABREAST_MS: u64 = 2_000;
 const POLL: Duration = Duration::from_millis(100);
 /// Before the first kill: an interval of the ledger, and some.
 const BEFORE: Duration = Duration::from_secs(13);
@@ -165,6 +167,7 @@ impl Bed {
     fn kills(&self, a: Process, b: Process, stop: &AtomicBool, sent: &AtomicU32) -> Result<Found> {
         self.until("time goes", |seen| seen.parts.values().all(|part| part.has_time()))?;
         std::thread::sleep(BEFORE);
+        self.until("both are abreast", |seen| seen.parts.values().all(Part::is_abreast))?;
         drop(b);
         let seen = self.until("time goes on without b", |seen| {
             seen.parts.values().all(|part| part.gone_on_without("b").is_some())
@@ -375,14 +378,23 @@ impl Part {
         self.moved.len() > 3
     }
 
+    /// Whether the last promises of both instances are as near as their beats: one that is behind
+    /// holds time back in its own name.
+    fn is_abreast(&self) -> bool {
+        let last = |instance: &str| self.words.iter().rfind(|word| word.instance == instance);
+        match (last("a"), last("b")) {
+            (Some(a), Some(b)) => a.wm.abs_diff(b.wm) <= ABREAST_MS,
+            _ => false,
+        }
+    }
+
     /// The offset at which time first passed a promise, as rollup said it.
     fn passed(&self, wm: i64) -> Option<i64> {
         self.moved.iter().find(|(_, moved)| **moved > wm).map(|(offset, _)| *offset)
     }
 
     /// Heartbeats of others for which time stood still behind an instance that died: those that
-    /// promised more than its last word, to the message with which time passed that. (A survivor
-    /// that is itself behind holds time back in its own name.)
+    /// promised more than its last word, to the message with which time passed that.
     fn gone_on_without(&self, dead: &str) -> Option<usize> {
         let last = self.words.iter().rfind(|word| word.instance == dead)?;
         let passed = self.passed(last.wm)?;

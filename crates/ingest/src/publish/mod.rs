@@ -534,11 +534,12 @@ impl Publisher {
     }
 
     /// Sends all that is left, until `deadline`. What is then not on the log stays in the spool, or
-    /// is lost where that is in memory.
-    pub fn drain(&mut self, deadline: Instant) -> Result<(), PublishError> {
+    /// is lost where that is in memory. Says whether all is on the log.
+    pub fn drain(&mut self, deadline: Instant) -> Result<bool, PublishError> {
         while !self.is_idle() && Instant::now() < deadline {
             self.poll(Duration::from_millis(10))?;
         }
+        let is_whole = self.is_idle();
         let mut left = std::mem::take(&mut self.in_flight);
         left.extend(std::mem::take(&mut self.failed));
         let mut left: Vec<OutRecord> = left
@@ -558,7 +559,7 @@ impl Publisher {
         {
             self.lose("drain", rows(&record));
         }
-        Ok(())
+        Ok(is_whole)
     }
 }
 

@@ -301,8 +301,15 @@ fn while_the_log_is_away_the_spool_keeps_everything_in_order() {
 
 #[test]
 fn what_the_spool_keeps_outlives_the_process() {
+    // Ended when the log is known to be away, and before that is noticed.
+    for away_ms in [1, 60_000] {
+        outlives(away_ms);
+    }
+}
+
+fn outlives(away_ms: u64) {
     let folder = tempfile::tempdir().expect("a directory");
-    let config = spooling(Some(folder.path().to_owned()));
+    let config = IngestConfig { away_ms, ..spooling(Some(folder.path().to_owned())) };
     let (log, bus) = moody();
     let mut first = feed(&log, &bus, &config, 1);
     first.datagram(START, EXPORTER, &template()).expect("fed");
