@@ -45,6 +45,7 @@ const CASES: &[(&str, Run)] = &[
     ("large messages arrive, larger ones are refused", large),
     ("ten thousand small messages arrive once", many),
     ("commits are short and seen at once", quick),
+    ("who polls seldom has all reports that are there", seldom),
     ("leaving is quick and gives the tasks away", leave),
     ("topics are planned, applied and checked", plan),
 ];
@@ -688,6 +689,23 @@ fn quick(case: &Case) {
     // A client that waits in its default steps needs more than 200 ms for each (measured).
     assert!(took[50] < Duration::from_millis(150), "{:?}", took[50]);
     tasks.leave(LONG).unwrap();
+}
+
+/// A client that gives one partition's reports a call leaves who beats into many ever further
+/// behind.
+fn seldom(case: &Case) {
+    let topic = case.topic("out", 12, &[]);
+    let mut producer = case.log.producer("feeder", "f").unwrap();
+    for partition in 0..12 {
+        producer.send(&record(&topic, partition, b"beat")).unwrap().expect("room");
+    }
+    (0..12).for_each(|partition| while case.read(&topic, partition).is_empty() {});
+    let (mut calls, deadline) = (0, Instant::now() + LONG);
+    while producer.in_flight() > 0 {
+        assert!(Instant::now() < deadline, "{} not reported", producer.in_flight());
+        calls += usize::from(!producer.poll(Duration::ZERO).is_empty());
+    }
+    assert!(calls <= 6, "12 reports came in {calls} calls");
 }
 
 fn leave(case: &Case) {

@@ -26,7 +26,7 @@ pub const HEARTBEATS_MAX: usize = 10;
 const SOURCES: [&str; 3] = ["flows.v1", "metrics.v1", "events.v1"];
 const LIMIT: Duration = Duration::from_secs(90);
 /// Two beats of a second each.
-const ABREAST_MS: u64 = 2_000;
+const ABREAST_MS: i64 = 2_000;
 const POLL: Duration = Duration::from_millis(100);
 /// Before the first kill: an interval of the ledger, and some.
 const BEFORE: Duration = Duration::from_secs(13);
@@ -360,12 +360,13 @@ impl Seen {
         Ok(())
     }
 
-    /// For a failure's message.
-    fn outline(&self) -> Vec<(usize, u32, usize, Option<i64>, Option<i64>)> {
+    /// For a failure's message: messages, the last one's offset, the one with which time moved
+    /// last, and by how much `a` promises more than `b`, in ms.
+    fn outline(&self) -> Vec<(usize, u32, usize, Option<i64>, Option<i64>, Option<i64>)> {
         let of = |((nth, partition), part): (&(usize, u32), &Part)| {
             let last = part.words.last().map(|word| word.offset);
             let moved = part.moved.last_key_value().map(|(offset, _)| *offset);
-            (*nth, *partition, part.words.len(), last, moved)
+            (*nth, *partition, part.words.len(), last, moved, part.lead_ms())
         };
         self.parts.iter().map(of).collect()
     }
@@ -378,14 +379,16 @@ impl Part {
         self.moved.len() > 3
     }
 
-    /// Whether the last promises of both instances are as near as their beats: one that is behind
-    /// holds time back in its own name.
-    fn is_abreast(&self) -> bool {
+    /// By how much the last promise of `a` is above that of `b`.
+    fn lead_ms(&self) -> Option<i64> {
         let last = |instance: &str| self.words.iter().rfind(|word| word.instance == instance);
-        match (last("a"), last("b")) {
-            (Some(a), Some(b)) => a.wm.abs_diff(b.wm) <= ABREAST_MS,
-            _ => false,
-        }
+        Some(last("a")?.wm - last("b")?.wm)
+    }
+
+    /// Whether both promise the same but for a beat or two: one that is behind holds time back in
+    /// its own name.
+    fn is_abreast(&self) -> bool {
+        self.lead_ms().is_some_and(|lead| lead.abs() <= ABREAST_MS)
     }
 
     /// The offset at which time first passed a promise, as rollup said it.

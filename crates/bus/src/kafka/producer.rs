@@ -38,6 +38,10 @@ struct Reports(Mutex<Vec<Report>>);
 // === impl Reports ===
 
 impl Reports {
+    fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn take(&self) -> Vec<Report> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -74,6 +78,18 @@ impl KafkaProducer {
     fn producer(&self) -> &BaseProducer<Reports> {
         self.producer.as_ref().expect("it is taken only by drop")
     }
+
+    /// Takes all reports that are there: a call of the client takes those of one partition, and who
+    /// polls less often than that would fall behind for ever.
+    fn serve(&self) {
+        loop {
+            let before = self.producer().context().count();
+            self.producer().poll(Duration::ZERO);
+            if self.producer().context().count() == before {
+                return;
+            }
+        }
+    }
 }
 
 impl Producer for KafkaProducer {
@@ -109,7 +125,7 @@ impl Producer for KafkaProducer {
         let mut reports;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            self.producer().poll(Duration::ZERO);
+            self.serve();
             reports = self.producer().context().take();
             if !reports.is_empty() || left.is_zero() || self.waiting.is_empty() {
                 break;

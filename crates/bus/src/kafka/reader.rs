@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::dispose::dispose;
+use super::membership::client_error;
 use super::native::{self, Polled};
 use super::tasks::{call_error, out_of_range, partition};
 use super::{convert, options};
@@ -19,10 +21,23 @@ use crate::metrics as names;
 
 pub struct KafkaReader {
     /// `None` only while it is dropped.
-    consumer: Option<BaseConsumer<DefaultConsumerContext>>,
+    consumer: Option<BaseConsumer<Errors>>,
     limit: Duration,
     /// Names of the topics that are read, shared with the records.
     topics: BTreeSet<Arc<str>>,
+}
+
+/// The client's own errors. An end that nobody waits for any more is none.
+struct Errors;
+
+impl ConsumerContext for Errors {}
+
+impl ClientContext for Errors {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            client_error(&error, reason);
+        }
+    }
 }
 
 // === impl KafkaReader ===
@@ -30,13 +45,13 @@ pub struct KafkaReader {
 impl KafkaReader {
     pub fn new(config: &BusConfig) -> Result<KafkaReader, LogError> {
         let group = format!("{}reader", config.prefix);
-        let consumer = options::reader(&config.kafka, &group).create();
+        let consumer = options::reader(&config.kafka, &group).create_with_context(Errors);
         let consumer = Some(consumer.map_err(|e| LogError::call("reader", e))?);
         let limit = config.kafka.timeouts.request();
         Ok(KafkaReader { consumer, limit, topics: BTreeSet::new() })
     }
 
-    fn consumer(&self) -> &BaseConsumer<DefaultConsumerContext> {
+    fn consumer(&self) -> &BaseConsumer<Errors> {
         self.consumer.as_ref().expect("it is taken only by drop")
     }
 
