@@ -695,11 +695,12 @@ fn quick(case: &Case) {
 /// behind.
 fn seldom(case: &Case) {
     let topic = case.topic("out", 12, &[]);
+    let beats: Vec<_> = (0..12).map(|partition| record(&topic, partition, b"beat")).collect();
+    // Every partition has its leader then.
+    case.send(&beats);
     let mut producer = case.log.producer("feeder", "f").unwrap();
-    for partition in 0..12 {
-        producer.send(&record(&topic, partition, b"beat")).unwrap().expect("room");
-    }
-    (0..12).for_each(|partition| while case.read(&topic, partition).is_empty() {});
+    beats.iter().for_each(|beat| assert!(producer.send(beat).unwrap().is_some()));
+    (0..12).for_each(|partition| while case.read(&topic, partition).len() < 2 {});
     let (mut calls, deadline) = (0, Instant::now() + LONG);
     while producer.in_flight() > 0 {
         assert!(Instant::now() < deadline, "{} not reported", producer.in_flight());

@@ -8,6 +8,7 @@ pub mod embedded;
 pub mod frame;
 pub mod fuzz;
 pub mod kafka;
+pub mod layer;
 pub mod log;
 pub mod meta;
 pub mod metrics;
@@ -20,6 +21,7 @@ pub use crash::Crashing;
 pub use embedded::EmbeddedLog;
 pub use frame::{Framed, Outgoing, Time, Where, frame, heartbeat};
 pub use kafka::KafkaLog;
+pub use layer::{Layer, Layered};
 pub use log::{
     Admin, CommitError, Committed, Delivery, Event, Log, LogError, Paused, Producer, ReadEvent,
     Reader, TaskId, Tasks, Transaction, from_start,

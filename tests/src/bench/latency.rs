@@ -23,7 +23,7 @@ use super::feed::Feed;
 use super::input::mapped;
 use super::machine;
 use super::process::{config, start, whole};
-use super::timed::Timed;
+use super::timed::timed;
 
 /// Anomalies of each rule.
 const ANOMALIES: usize = 60;
@@ -59,7 +59,7 @@ pub fn run(bootstrap: &str, now_ms: i64) -> Result<()> {
     let prefix = format!("latency{}.", std::process::id());
     let commits = Arc::new(Mutex::new(Vec::new()));
     let log = KafkaLog::open(&config(bootstrap, &prefix))?;
-    let log: Arc<dyn Log> = Arc::new(Timed::new(Arc::new(log), Arc::clone(&commits)));
+    let log: Arc<dyn Log> = Arc::new(timed(Arc::new(log), Arc::clone(&commits)));
     make_topics(&*log, &prefix)?;
     let shutdown = Shutdown::new();
     let rules = Arc::new(check_rules(RULES).map_err(|e| anyhow::anyhow!("{e}"))?);

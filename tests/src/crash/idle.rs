@@ -5,10 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bus::{
-    Admin, CommitError, Committed, Event, Log, LogError, Paused, Producer, Reader, TaskId, Tasks,
-    Transaction,
-};
+use bus::{Event, Layer, Layered, Log, LogError, Tasks};
 use runtime::shutdown::Shutdown;
 use runtime::task::Clock;
 
@@ -40,40 +37,7 @@ impl Clock for TestClock {
     }
 }
 
-/// See the module.
-pub struct UntilIdle {
-    pub log: Arc<dyn Log>,
-    pub shutdown: Shutdown,
-    pub clock: Arc<TestClock>,
-}
-
-impl Log for UntilIdle {
-    fn admin(&self) -> &dyn Admin {
-        self.log.admin()
-    }
-
-    fn join(
-        &self,
-        stage: &str,
-        instance: &str,
-        inputs: &[String],
-    ) -> Result<Box<dyn Tasks>, LogError> {
-        let tasks = self.log.join(stage, instance, inputs)?;
-        let (shutdown, clock) = (self.shutdown.clone(), Arc::clone(&self.clock));
-        Ok(Box::new(IdleTasks { tasks, shutdown, clock, idles: 0 }))
-    }
-
-    fn producer(&self, stage: &str, instance: &str) -> Result<Box<dyn Producer>, LogError> {
-        self.log.producer(stage, instance)
-    }
-
-    fn reader(&self) -> Result<Box<dyn Reader>, LogError> {
-        self.log.reader()
-    }
-}
-
-struct IdleTasks {
-    tasks: Box<dyn Tasks>,
+struct Idle {
     shutdown: Shutdown,
     clock: Arc<TestClock>,
     idles: u32,
@@ -84,9 +48,16 @@ const IDLES: u32 = 6;
 /// What a message takes on the test's clock: a commit every few messages.
 const MESSAGE: Duration = Duration::from_millis(45);
 
-impl Tasks for IdleTasks {
-    fn next(&mut self, timeout: Duration) -> Result<Event, LogError> {
-        let event = self.tasks.next(Duration::ZERO)?;
+/// See the module.
+pub fn until_idle(log: Arc<dyn Log>, shutdown: Shutdown, clock: Arc<TestClock>) -> Layered {
+    Layered::new(log, move |_, _| {
+        Ok(Idle { shutdown: shutdown.clone(), clock: Arc::clone(&clock), idles: 0 })
+    })
+}
+
+impl Layer for Idle {
+    fn next(&mut self, tasks: &mut dyn Tasks, timeout: Duration) -> Result<Event, LogError> {
+        let event = tasks.next(Duration::ZERO)?;
         match &event {
             Event::Idle => {
                 self.clock.step(timeout.max(Duration::from_millis(100)));
@@ -104,29 +75,5 @@ impl Tasks for IdleTasks {
             Event::Assigned(_) | Event::Revoked(_) => self.idles = 0,
         }
         Ok(event)
-    }
-
-    fn committed(&mut self, task: &TaskId) -> Result<Option<Committed>, LogError> {
-        self.tasks.committed(task)
-    }
-
-    fn range(&mut self, task: &TaskId) -> Result<(i64, i64), LogError> {
-        self.tasks.range(task)
-    }
-
-    fn start(&mut self, task: &TaskId, offset: i64) -> Result<(), LogError> {
-        self.tasks.start(task, offset)
-    }
-
-    fn pause(&mut self, task: &TaskId, paused: Paused) -> Result<(), LogError> {
-        self.tasks.pause(task, paused)
-    }
-
-    fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
-        self.tasks.commit(transaction)
-    }
-
-    fn leave(self: Box<Self>, deadline: Duration) -> Result<(), LogError> {
-        self.tasks.leave(deadline)
     }
 }

@@ -15,9 +15,9 @@ use bus::{Admin, BusConfig, EmbeddedLog, Log, LogError, OutRecord, Record};
 use runtime::shutdown::Shutdown;
 use runtime::task::{LoopError, LoopReport};
 
-use super::idle::{TestClock, UntilIdle};
+use super::idle::{TestClock, until_idle};
 use super::input;
-use super::mutant::{Mutant, Mutation};
+use super::mutant::{Mutation, mutant};
 use super::output::{Output, all};
 use super::stages::{Kind, Stages};
 
@@ -140,7 +140,7 @@ impl Reference {
 fn mutated(log: Arc<dyn Log>, mutation: Option<Mutation>) -> Arc<dyn Log> {
     match mutation {
         None => log,
-        Some(mutation) => Arc::new(Mutant { log, mutation }),
+        Some(mutation) => Arc::new(mutant(log, mutation)),
     }
 }
 
@@ -172,7 +172,7 @@ impl Bed<'_> {
         options.snapshots.interval = Duration::from_millis(1_500);
         // The state of a rule is more than one piece.
         options.snapshots.part_bytes = 1_000;
-        let log = Arc::new(UntilIdle { log, shutdown: shutdown.clone(), clock });
+        let log = Arc::new(until_idle(log, shutdown.clone(), clock));
         self.stages.run(kind, log, options, &shutdown)
     }
 

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{
-    Admin, CommitError, Committed, Event, Log, LogError, OutRecord, Paused, Producer, Reader,
-    TaskId, Tasks, Transaction,
-};
+use bus::{CommitError, Layer, Layered, Log, LogError, OutRecord, Producer, Tasks, Transaction};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
@@ -17,46 +14,22 @@ pub enum Mutation {
     AbortDoesNothing,
 }
 
-/// A log with a mutation.
-pub struct Mutant {
-    pub log: Arc<dyn Log>,
-    pub mutation: Mutation,
-}
-
-struct MutantTasks {
-    tasks: Box<dyn Tasks>,
+struct Mutant {
     producer: Box<dyn Producer>,
     mutation: Mutation,
 }
 
-impl Log for Mutant {
-    fn admin(&self) -> &dyn Admin {
-        self.log.admin()
-    }
-
-    fn join(
-        &self,
-        stage: &str,
-        instance: &str,
-        inputs: &[String],
-    ) -> Result<Box<dyn Tasks>, LogError> {
-        let tasks = self.log.join(stage, instance, inputs)?;
-        let producer = self.log.producer(stage, instance)?;
-        Ok(Box::new(MutantTasks { tasks, producer, mutation: self.mutation }))
-    }
-
-    fn producer(&self, stage: &str, instance: &str) -> Result<Box<dyn Producer>, LogError> {
-        self.log.producer(stage, instance)
-    }
-
-    fn reader(&self) -> Result<Box<dyn Reader>, LogError> {
-        self.log.reader()
-    }
+/// A log with a mutation.
+pub fn mutant(log: Arc<dyn Log>, mutation: Mutation) -> Layered {
+    let below = Arc::clone(&log);
+    Layered::new(log, move |stage, instance| {
+        Ok(Mutant { producer: below.producer(stage, instance)?, mutation })
+    })
 }
 
-// === impl MutantTasks ===
+// === impl Mutant ===
 
-impl MutantTasks {
+impl Mutant {
     fn produce(&mut self, outputs: &[OutRecord]) -> Result<(), LogError> {
         for record in outputs {
             self.producer.send(record)?;
@@ -71,44 +44,24 @@ impl MutantTasks {
     }
 }
 
-impl Tasks for MutantTasks {
-    fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
+impl Layer for Mutant {
+    fn commit(
+        &mut self,
+        tasks: &mut dyn Tasks,
+        transaction: Transaction,
+    ) -> Result<(), CommitError> {
         let Transaction { outputs, positions } = transaction;
         let offsets = Transaction { outputs: Vec::new(), positions };
         match self.mutation {
             Mutation::OffsetsOutside => {
-                self.tasks.commit(offsets)?;
+                tasks.commit(offsets)?;
                 self.produce(&outputs)?;
             }
             Mutation::AbortDoesNothing => {
                 self.produce(&outputs)?;
-                self.tasks.commit(offsets)?;
+                tasks.commit(offsets)?;
             }
         }
         Ok(())
-    }
-
-    fn next(&mut self, timeout: Duration) -> Result<Event, LogError> {
-        self.tasks.next(timeout)
-    }
-
-    fn committed(&mut self, task: &TaskId) -> Result<Option<Committed>, LogError> {
-        self.tasks.committed(task)
-    }
-
-    fn range(&mut self, task: &TaskId) -> Result<(i64, i64), LogError> {
-        self.tasks.range(task)
-    }
-
-    fn start(&mut self, task: &TaskId, offset: i64) -> Result<(), LogError> {
-        self.tasks.start(task, offset)
-    }
-
-    fn pause(&mut self, task: &TaskId, paused: Paused) -> Result<(), LogError> {
-        self.tasks.pause(task, paused)
-    }
-
-    fn leave(self: Box<Self>, deadline: Duration) -> Result<(), LogError> {
-        self.tasks.leave(deadline)
     }
 }

@@ -8,10 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bus::config::{BusConfig, Engine};
 use bus::kafka::KafkaLog;
-use bus::{
-    Admin, CommitError, Committed, Event, Log, LogError, Paused, Producer, Reader, TaskId, Tasks,
-    Transaction,
-};
+use bus::{CommitError, Layer, Layered, Tasks, Transaction};
 use runtime::shutdown::Shutdown;
 use runtime::telemetry::{Telemetry, TelemetryConfig};
 
@@ -45,7 +42,7 @@ pub fn run_stage(args: &ProcessArgs) -> Result<()> {
     Telemetry::start(&telemetry, args.stage.name())?;
     let stages = Stages::new(config(args))?;
     let log = KafkaLog::open(&stages.bus)?;
-    let log = Arc::new(Marking { log: Arc::new(log) });
+    let log = Arc::new(Layered::new(Arc::new(log), |_, _| Ok(Marking)));
     let mut options = stages.options(args.stage, &args.instance);
     options.snapshots.interval = Duration::from_secs(2);
     options.session = Duration::from_millis(args.session_ms);
@@ -65,14 +62,8 @@ pub fn config(args: &ProcessArgs) -> BusConfig {
     config
 }
 
-/// A log that tells of its commits.
-struct Marking {
-    log: Arc<dyn Log>,
-}
-
-struct MarkingTasks {
-    tasks: Box<dyn Tasks>,
-}
+/// Tells of its commits.
+struct Marking;
 
 fn mark(what: &str) {
     let mut out = std::io::stdout().lock();
@@ -80,58 +71,15 @@ fn mark(what: &str) {
     let _ = out.write_all(what.as_bytes()).and_then(|()| out.flush());
 }
 
-impl Log for Marking {
-    fn admin(&self) -> &dyn Admin {
-        self.log.admin()
-    }
-
-    fn join(
-        &self,
-        stage: &str,
-        instance: &str,
-        inputs: &[String],
-    ) -> Result<Box<dyn Tasks>, LogError> {
-        Ok(Box::new(MarkingTasks { tasks: self.log.join(stage, instance, inputs)? }))
-    }
-
-    fn producer(&self, stage: &str, instance: &str) -> Result<Box<dyn Producer>, LogError> {
-        self.log.producer(stage, instance)
-    }
-
-    fn reader(&self) -> Result<Box<dyn Reader>, LogError> {
-        self.log.reader()
-    }
-}
-
-impl Tasks for MarkingTasks {
-    fn next(&mut self, timeout: Duration) -> Result<Event, LogError> {
-        self.tasks.next(timeout)
-    }
-
-    fn committed(&mut self, task: &TaskId) -> Result<Option<Committed>, LogError> {
-        self.tasks.committed(task)
-    }
-
-    fn range(&mut self, task: &TaskId) -> Result<(i64, i64), LogError> {
-        self.tasks.range(task)
-    }
-
-    fn start(&mut self, task: &TaskId, offset: i64) -> Result<(), LogError> {
-        self.tasks.start(task, offset)
-    }
-
-    fn pause(&mut self, task: &TaskId, paused: Paused) -> Result<(), LogError> {
-        self.tasks.pause(task, paused)
-    }
-
-    fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
+impl Layer for Marking {
+    fn commit(
+        &mut self,
+        tasks: &mut dyn Tasks,
+        transaction: Transaction,
+    ) -> Result<(), CommitError> {
         mark("B\n");
-        let result = self.tasks.commit(transaction);
+        let result = tasks.commit(transaction);
         mark("E\n");
         result
-    }
-
-    fn leave(self: Box<Self>, deadline: Duration) -> Result<(), LogError> {
-        self.tasks.leave(deadline)
     }
 }

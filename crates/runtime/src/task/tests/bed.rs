@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bus::topics::TopicSpec;
 use bus::{
-    Admin, CommitError, Committed, EmbeddedLog, Event, Log, LogError, Meta, Name, OutRecord,
-    Paused, Producer, ReadEvent, Reader, Record, TaskId, Tasks, Transaction, Writer, heartbeat,
+    Admin, CommitError, EmbeddedLog, Event, Layer, Layered, Log, LogError, Meta, Name, OutRecord,
+    Producer, ReadEvent, Record, Tasks, Transaction, Writer, heartbeat,
 };
 
 use super::toy::batch;
@@ -142,7 +142,8 @@ impl Bed {
         let shutdown = Shutdown::new();
         let errors = self.commit_errors.clone();
         let (clock, commits_at) = (self.clock.clone(), self.commits_at.clone());
-        let log = UntilIdle { log, shutdown: shutdown.clone(), clock, errors, commits_at };
+        let idle = UntilIdle { shutdown: shutdown.clone(), clock, errors, commits_at, idles: 0 };
+        let log = Layered::new(log, move |_, _| Ok(idle.clone()));
         run(Arc::new(log), stage, self.options.clone(), &shutdown)
     }
 
@@ -185,43 +186,9 @@ impl Bed {
     }
 }
 
-/// A log whose reader is told to stop when there is nothing more; waiting takes no time.
+/// A stage is told to stop when there is nothing more; waiting takes no time.
+#[derive(Clone)]
 struct UntilIdle {
-    log: Arc<dyn Log>,
-    shutdown: Shutdown,
-    clock: Arc<TestClock>,
-    errors: Arc<Mutex<Vec<CommitError>>>,
-    commits_at: Arc<Mutex<Vec<Duration>>>,
-}
-
-impl Log for UntilIdle {
-    fn admin(&self) -> &dyn Admin {
-        self.log.admin()
-    }
-
-    fn join(
-        &self,
-        stage: &str,
-        instance: &str,
-        inputs: &[String],
-    ) -> Result<Box<dyn Tasks>, LogError> {
-        let tasks = self.log.join(stage, instance, inputs)?;
-        let (shutdown, clock) = (self.shutdown.clone(), self.clock.clone());
-        let (errors, commits_at) = (self.errors.clone(), self.commits_at.clone());
-        Ok(Box::new(IdleTasks { tasks, shutdown, clock, errors, commits_at, idles: 0 }))
-    }
-
-    fn producer(&self, stage: &str, instance: &str) -> Result<Box<dyn Producer>, LogError> {
-        self.log.producer(stage, instance)
-    }
-
-    fn reader(&self) -> Result<Box<dyn Reader>, LogError> {
-        self.log.reader()
-    }
-}
-
-struct IdleTasks {
-    tasks: Box<dyn Tasks>,
     shutdown: Shutdown,
     clock: Arc<TestClock>,
     errors: Arc<Mutex<Vec<CommitError>>>,
@@ -232,9 +199,9 @@ struct IdleTasks {
 /// Enough for a commit and a snapshot after the last message.
 const IDLES: u32 = 40;
 
-impl Tasks for IdleTasks {
-    fn next(&mut self, timeout: Duration) -> Result<Event, LogError> {
-        let event = self.tasks.next(Duration::ZERO)?;
+impl Layer for UntilIdle {
+    fn next(&mut self, tasks: &mut dyn Tasks, timeout: Duration) -> Result<Event, LogError> {
+        let event = tasks.next(Duration::ZERO)?;
         match &event {
             Event::Idle => {
                 self.clock.step(timeout.max(Duration::from_millis(50)));
@@ -254,37 +221,21 @@ impl Tasks for IdleTasks {
         Ok(event)
     }
 
-    fn committed(&mut self, task: &TaskId) -> Result<Option<Committed>, LogError> {
-        self.tasks.committed(task)
-    }
-
-    fn range(&mut self, task: &TaskId) -> Result<(i64, i64), LogError> {
-        self.tasks.range(task)
-    }
-
-    fn start(&mut self, task: &TaskId, offset: i64) -> Result<(), LogError> {
-        self.tasks.start(task, offset)
-    }
-
-    fn pause(&mut self, task: &TaskId, paused: Paused) -> Result<(), LogError> {
-        self.tasks.pause(task, paused)
-    }
-
-    fn commit(&mut self, transaction: Transaction) -> Result<(), CommitError> {
+    fn commit(
+        &mut self,
+        tasks: &mut dyn Tasks,
+        transaction: Transaction,
+    ) -> Result<(), CommitError> {
         let error = self.errors.lock().expect("no panic holds it").pop();
         self.commits_at.lock().expect("no panic holds it").push(self.clock.now());
         match error {
             // Not known whether it stood: this one did.
             Some(error @ CommitError::Indeterminate(_)) => {
-                self.tasks.commit(transaction)?;
+                tasks.commit(transaction)?;
                 Err(error)
             }
             Some(error) => Err(error),
-            None => self.tasks.commit(transaction),
+            None => tasks.commit(transaction),
         }
-    }
-
-    fn leave(self: Box<Self>, deadline: Duration) -> Result<(), LogError> {
-        self.tasks.leave(deadline)
     }
 }
