@@ -1,5 +1,5 @@
-//! A log with some calls of its tasks changed, for checks that count, time, stop or spoil them. What
-//! a layer does not name is handed on as it is.
+//! A log with some calls of its tasks changed, for checks that count, time, stop or spoil them.
+//! What a layer does not name is handed on as it is.
 
 use std::sync::Arc;
 use std::time::Duration;
