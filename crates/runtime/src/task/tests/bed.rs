@@ -49,6 +49,8 @@ pub struct Bed {
     pub commit_errors: Arc<Mutex<Vec<CommitError>>>,
     /// When commits were made, by the clock that only idling moves.
     pub commits_at: Arc<Mutex<Vec<Duration>>>,
+    /// Time of that clock without a message that a run must see before it ends.
+    pub idle_min: Duration,
 }
 
 pub fn ingest(instance: &str, epoch: u64) -> Writer {
@@ -79,7 +81,8 @@ impl Bed {
         let producer = Mutex::new(log.producer("test", "t").expect("a producer"));
         let (sequences, commit_errors) = (Mutex::default(), Arc::default());
         let commits_at = Arc::default();
-        Bed { log, options, clock, producer, sequences, commit_errors, commits_at }
+        let idle_min = Duration::ZERO;
+        Bed { log, options, clock, producer, sequences, commit_errors, commits_at, idle_min }
     }
 
     /// Writes rows of one writer, with its watermark.
@@ -142,7 +145,15 @@ impl Bed {
         let shutdown = Shutdown::new();
         let errors = self.commit_errors.clone();
         let (clock, commits_at) = (self.clock.clone(), self.commits_at.clone());
-        let idle = UntilIdle { shutdown: shutdown.clone(), clock, errors, commits_at, idles: 0 };
+        let idle = UntilIdle {
+            shutdown: shutdown.clone(),
+            clock,
+            errors,
+            commits_at,
+            idles: 0,
+            idle_for: Duration::ZERO,
+            idle_min: self.idle_min,
+        };
         let log = Layered::new(log, move |_, _| Ok(idle.clone()));
         run(Arc::new(log), stage, self.options.clone(), &shutdown)
     }
@@ -194,6 +205,9 @@ struct UntilIdle {
     errors: Arc<Mutex<Vec<CommitError>>>,
     commits_at: Arc<Mutex<Vec<Duration>>>,
     idles: u32,
+    /// Of the test's clock, since the last message; and how much of it there must be.
+    idle_for: Duration,
+    idle_min: Duration,
 }
 
 /// Enough for a commit and a snapshot after the last message.
@@ -204,19 +218,21 @@ impl Layer for UntilIdle {
         let event = tasks.next(Duration::ZERO)?;
         match &event {
             Event::Idle => {
-                self.clock.step(timeout.max(Duration::from_millis(50)));
+                let step = timeout.max(Duration::from_millis(50));
+                self.clock.step(step);
+                self.idle_for += step;
                 // Lets the log's own thread write what was sent.
                 std::thread::yield_now();
                 self.idles += 1;
-                if self.idles > IDLES {
+                if self.idles > IDLES && self.idle_for >= self.idle_min {
                     self.shutdown.request();
                 }
             }
             Event::Record(_) => {
-                self.idles = 0;
+                (self.idles, self.idle_for) = (0, Duration::ZERO);
                 self.clock.step(Duration::from_millis(20));
             }
-            _ => self.idles = 0,
+            _ => (self.idles, self.idle_for) = (0, Duration::ZERO),
         }
         Ok(event)
     }

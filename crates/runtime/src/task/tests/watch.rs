@@ -41,8 +41,9 @@ impl Layer for Deaf {
 /// How often the task was taken over, and whether all of its input was read.
 fn check(stops_at: i64, aborted: i64, takeovers: u64) {
     let mut bed = Bed::new();
-    // Idle for longer than a look.
+    // Idle for longer than a look, in however small steps.
     bed.options.poll = Duration::from_millis(500);
+    bed.idle_min = Duration::from_secs(12);
     let writer = ingest("i", 1);
     for second in 0..6 {
         bed.rows(&writer, second * 1_000, &[("a", 1, second * 1_000)]);
