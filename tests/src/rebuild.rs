@@ -320,6 +320,7 @@ fn so_it_is_on_kafka() {
             partitions_other: 2,
             // The input's time is long past, and a broker deletes by it.
             retention_hours: 24 * 365 * 20,
+            signals_retention_days: 365 * 20,
             ..Default::default()
         };
         let bus = BusConfig {

@@ -6,6 +6,7 @@ pub mod ipc;
 pub mod rows;
 pub mod schema;
 mod schema_file;
+pub mod snmp;
 pub mod time;
 
 #[cfg(test)]

@@ -10,14 +10,22 @@ use sha2::{Digest, Sha256};
 
 use crate::schema_file::SchemaFile;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 18] = [
     include_str!("../../../schemas/flows.toml"),
     include_str!("../../../schemas/metrics.toml"),
     include_str!("../../../schemas/events.toml"),
     include_str!("../../../schemas/partials.toml"),
     include_str!("../../../schemas/signals.toml"),
     include_str!("../../../schemas/evidence.anomaly.toml"),
+    include_str!("../../../schemas/evidence.topology.toml"),
+    include_str!("../../../schemas/evidence.change.toml"),
+    include_str!("../../../schemas/evidence.feedback.toml"),
     include_str!("../../../schemas/incidents.toml"),
+    include_str!("../../../schemas/actions.toml"),
+    include_str!("../../../schemas/approvals.toml"),
+    include_str!("../../../schemas/topology.toml"),
+    include_str!("../../../schemas/inventory.toml"),
+    include_str!("../../../schemas/interfaces.toml"),
     include_str!("../../../schemas/templates.toml"),
     include_str!("../../../schemas/snapshots.toml"),
     include_str!("../../../schemas/config.toml"),
@@ -105,8 +113,24 @@ named! {
     signals = "signals";
     /// Anomalies on `evidence.v1`.
     anomalies = "evidence.anomaly";
+    /// Elements of the network on `evidence.v1`.
+    topology_evidence = "evidence.topology";
+    /// Our own changes on `evidence.v1`.
+    changes = "evidence.change";
+    /// A person's word on an incident, on `evidence.v1`.
+    feedback = "evidence.feedback";
     /// `incidents.v1`.
     incidents = "incidents";
+    /// `actions.v1`.
+    actions = "actions";
+    /// `approvals.v1`.
+    approvals = "approvals";
+    /// `topology.v1`.
+    topology = "topology";
+    /// `inventory.v1`.
+    inventory = "inventory";
+    /// `interfaces.v1`.
+    interfaces = "interfaces";
     /// `templates.v1`.
     templates = "templates";
     /// `snapshots.<stage>.v1`.

@@ -78,6 +78,8 @@ fn data_type(name: &str) -> Option<DataType> {
         "timestamp_ms" => timestamp(),
         "list<uint32>" => list(DataType::UInt32),
         "list<float64>" => list(DataType::Float64),
+        "list<utf8>" => list(DataType::Utf8),
+        "list<gate>" => list(DataType::Struct(gate())),
         "list<contributor>" => list(DataType::Struct(contributor())),
         "list<member>" => list(DataType::Struct(member())),
         _ => return None,
@@ -95,6 +97,12 @@ pub fn contributor() -> Fields {
         Field::new("weight", DataType::Float64, false),
         Field::new("share", DataType::Float64, false),
     ])
+}
+
+/// What was checked before a change was allowed.
+pub fn gate() -> Fields {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    Fields::from(vec![text("name"), text("verdict"), text("reason")])
 }
 
 /// One anomaly inside an incident.

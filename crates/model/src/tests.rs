@@ -157,3 +157,113 @@ proptest! {
         }
     }
 }
+
+/// A table's fields are its schema's columns, in their order.
+#[test]
+fn tables_have_the_columns_of_their_schemas() {
+    let tables: [(&schema::TopicSchema, &[&str]); 8] = [
+        (schema::inventory(), Device::COLUMNS),
+        (schema::interfaces(), Interface::COLUMNS),
+        (schema::topology_evidence(), Element::COLUMNS),
+        (schema::topology(), Element::COLUMNS),
+        (schema::actions(), Action::COLUMNS),
+        (schema::approvals(), Approval::COLUMNS),
+        (schema::changes(), Change::COLUMNS),
+        (schema::feedback(), Feedback::COLUMNS),
+    ];
+    for (schema, columns) in tables {
+        let names: Vec<&str> = schema.fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!(names, columns, "{}", schema.name);
+    }
+}
+
+#[test]
+fn tables_survive_the_way_to_arrow_and_back() {
+    let gate = |verdict| Gate { name: "redundancy".into(), verdict, reason: "two paths".into() };
+    let action = |serial: u32| Action {
+        domain: "default".into(),
+        time_ms: 1_700_000_000_000,
+        execution: "e1".into(),
+        incident: "i1".into(),
+        playbook: "link-up".into(),
+        serial,
+        state: ActionState::ALL[serial as usize],
+        step: (serial > 1).then_some(serial),
+        attempt: 0,
+        device: Some("edge1".into()),
+        entity: None,
+        action: None,
+        driver: None,
+        command: None,
+        result: None,
+        reason: "because".into(),
+        plan_hash: None,
+        plan: None,
+        gates: (0..serial % 3).map(|_| gate(GateVerdict::Hold)).collect(),
+        who: None,
+        until_ms: Some(1),
+    };
+    let rows: Vec<Action> = (0..ActionState::ALL.len() as u32).map(action).collect();
+    assert_eq!(Action::from_batch(&Action::to_batch(&rows).unwrap()).unwrap(), rows);
+    let element = |members: &[&str]| Element {
+        domain: "default".into(),
+        time_ms: 1,
+        id: Element::link_id(("b", "Gi0/1"), ("a", "Gi0/2")),
+        kind: ElementKind::Link,
+        name: "a to b".into(),
+        role: None,
+        site: None,
+        address: None,
+        exporter: None,
+        class: None,
+        a_device: Some("a".into()),
+        a_interface: Some("Gi0/2".into()),
+        b_device: Some("b".into()),
+        b_interface: Some("Gi0/1".into()),
+        speed_bps: Some(1_000_000_000),
+        management: Some(false),
+        members: members.iter().map(|member| (*member).to_owned()).collect(),
+        removed: false,
+    };
+    let rows = [element(&[]), element(&["node/a", "node/b"])];
+    let batch = Element::to_topology(&rows).unwrap();
+    assert_eq!(Element::from_topology(&batch).unwrap(), rows);
+    assert_eq!(rows[0].id, "link/a Gi0/2--b Gi0/1");
+}
+
+#[test]
+fn an_incident_keeps_its_cause() {
+    let root = |name: &str| Entity { kind: "interface".into(), name: name.into() };
+    let incident = |cause: Option<Cause>| Incident {
+        domain: "default".into(),
+        id: "i1".into(),
+        revision: 2,
+        state: IncidentState::Open,
+        opened_ms: 1,
+        updated_ms: 2,
+        resolved_ms: None,
+        grouping: Grouping::Cause,
+        entity: Some(root("edge1 Gi0/1")),
+        headline: "edge1 Gi0/1 is down".into(),
+        score: None,
+        members: vec![],
+        contributors: vec![],
+        cause,
+        changes: vec!["e1 0 began".into()],
+        reopened: 1,
+        merged_into: None,
+    };
+    let runner_up =
+        RunnerUp { entity: root("core1 Gi0/2"), fault: "link-down".into(), probability: 0.1 };
+    let cause = Cause {
+        fault: "admin-down".into(),
+        probability: 0.9,
+        runner_up: Some(runner_up),
+        why: "both ends say so".into(),
+        path: vec!["interface edge1 Gi0/1".into(), "node core1".into()],
+        affected: vec![],
+        unexplained: vec!["a7".into()],
+    };
+    let rows = [incident(None), incident(Some(cause))];
+    assert_eq!(Incident::from_batch(&Incident::to_batch(&rows).unwrap()).unwrap(), rows);
+}

@@ -61,6 +61,10 @@ fn incident(id: &str, host: Ipv4Addr, model: &str, opened_ms: i64) -> Incident {
         score: None,
         members: vec![member],
         contributors: Vec::new(),
+        cause: None,
+        changes: Vec::new(),
+        reopened: 0,
+        merged_into: None,
     }
 }
 

@@ -64,6 +64,10 @@ impl Case {
             score: None,
             members: Vec::new(),
             contributors: Vec::new(),
+            cause: None,
+            changes: Vec::new(),
+            reopened: 0,
+            merged_into: None,
         };
         Case {
             incident,

@@ -33,7 +33,7 @@ impl<'a> Columns<'a> {
         Columns { find: Box::new(|name| array.column_by_name(name)) }
     }
 
-    fn array(&self, name: &'static str) -> Result<&'a ArrayRef, RowError> {
+    pub fn array(&self, name: &'static str) -> Result<&'a ArrayRef, RowError> {
         (self.find)(name).ok_or(RowError::Column(name))
     }
 
