@@ -77,18 +77,6 @@ pub fn run(options: &Options) -> Result<Score> {
     Ok(score)
 }
 
-/// What the run must have had in it, to show anything: each topic gets rows.
-const EXERCISED: [&str; 8] = [
-    "partials.v1",
-    "signals.v1",
-    "evidence.v1",
-    "incidents.v1",
-    "incidents.json.v1",
-    "flows.v1.dlq",
-    "flows.v1.late",
-    "partials.v1.dlq",
-];
-
 fn memory_part(options: &Options, score: &mut Score) -> Result<()> {
     let seconds = if options.short { 15 } else { 24 };
     println!("a crash before and after every call of the log, in memory");
@@ -97,7 +85,7 @@ fn memory_part(options: &Options, score: &mut Score) -> Result<()> {
     let rows = reference.wanted.by_topic();
     let has_rows = |wanted: &&str| rows.iter().any(|(topic, n)| topic.ends_with(*wanted) && *n > 0);
     let (snapshots, panics) = (reference.snapshots, reference.panics);
-    let all = EXERCISED.iter().all(|topic| has_rows(topic)) && snapshots > 0 && panics > 1;
+    let all = stages::EXERCISED.iter().all(|topic| has_rows(topic)) && snapshots > 0 && panics > 1;
     let detail = format!("{snapshots} snapshots, {panics} panics, {rows:?}");
     score.check("every stage has something to say", all, &detail);
     let found = reference.crash_everywhere(None)?;

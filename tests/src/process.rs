@@ -161,6 +161,9 @@ pub fn gannet(folder: &Path, args: &[&str]) -> Result<Output> {
     Ok(Command::new(binary()?).args(args).current_dir(folder).output()?)
 }
 
+/// Octets of the one flow in a `v5_datagram`.
+pub const V5_OCTETS: u32 = 4_200;
+
 /// One NetFlow v5 datagram with one record (Cisco NetFlow Export Datagram Format, tables B-3, B-4).
 pub fn v5_datagram(sequence: u32, seconds: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(72);
@@ -178,7 +181,7 @@ pub fn v5_datagram(sequence: u32, seconds: u32) -> Vec<u8> {
     put(&1_u16.to_be_bytes());
     put(&2_u16.to_be_bytes());
     put(&10_u32.to_be_bytes()); // packets
-    put(&4_200_u32.to_be_bytes()); // octets
+    put(&V5_OCTETS.to_be_bytes());
     put(&50_000_u32.to_be_bytes()); // first, uptime
     put(&59_000_u32.to_be_bytes()); // last
     put(&40_000_u16.to_be_bytes());

@@ -12,6 +12,8 @@ use model::rows::Signal;
 use runtime::shutdown::Shutdown;
 use runtime::task::{LoopOptions, run};
 
+use crate::process::{V5_OCTETS, v5_datagram};
+
 const PARTITIONS: u32 = 12;
 const DEADLINE: Duration = Duration::from_secs(60);
 const RULES: &str = "
@@ -22,19 +24,6 @@ const RULES: &str = "
   sql: SELECT exporter, sum(bytes) AS bytes FROM flows GROUP BY exporter
   watch: [{ value: bytes, models: [threshold: { above: 1000000 }] }]
 ";
-
-/// A NetFlow v5 datagram with one flow of so many bytes.
-fn datagram(bytes: u32) -> Vec<u8> {
-    let mut datagram = Vec::with_capacity(72);
-    datagram.extend([0, 5, 0, 1]);
-    datagram.extend([0; 20]);
-    datagram.extend([192, 0, 2, 1, 192, 0, 2, 2, 0, 0, 0, 0, 0, 1, 0, 2]);
-    datagram.extend(1_u32.to_be_bytes());
-    datagram.extend(bytes.to_be_bytes());
-    datagram.extend([0; 14]);
-    datagram.extend([6, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    datagram
-}
 
 /// The first point on `signals`, from whichever partition; `None` where none comes in time.
 fn first_signal(log: &dyn Log, topic: &str) -> Option<Signal> {
@@ -78,11 +67,11 @@ fn with_one_exporter_and_twelve_partitions_windows_close() {
         scope.spawn(|| run(log.clone(), rollup, options("rollup"), &shutdown).unwrap());
         scope.spawn(|| run(log.clone(), score, options("score"), &shutdown).unwrap());
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.send_to(&datagram(4_321), to).unwrap();
+        socket.send_to(&v5_datagram(1, 0), to).unwrap();
         let signal = first_signal(&*log, &bus.topic("signals.v1"));
         shutdown.request();
         signal
     });
     let signal = signal.expect("a window closes");
-    assert_eq!((signal.rule.as_str(), signal.value), ("traffic", Some(4_321.0)));
+    assert_eq!((signal.rule.as_str(), signal.value), ("traffic", Some(V5_OCTETS.into())));
 }

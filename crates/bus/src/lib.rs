@@ -4,10 +4,12 @@
 
 pub mod config;
 pub mod crash;
+pub mod deliver;
 pub mod embedded;
 pub mod frame;
 pub mod fuzz;
 pub mod kafka;
+pub mod latest;
 pub mod layer;
 pub mod log;
 pub mod meta;
@@ -18,9 +20,11 @@ pub mod topics;
 
 pub use config::BusConfig;
 pub use crash::Crashing;
+pub use deliver::deliver;
 pub use embedded::EmbeddedLog;
 pub use frame::{Framed, Outgoing, Time, Where, frame, heartbeat};
 pub use kafka::KafkaLog;
+pub use latest::latest;
 pub use layer::{Layer, Layered};
 pub use log::{
     Admin, CommitError, Committed, Delivery, Event, Log, LogError, Paused, Producer, ReadEvent,

@@ -8,7 +8,7 @@ use runtime::active_config::WhileLive;
 
 use crate::config::{self, Stage};
 use crate::topics::What;
-use crate::{activate, check, decode, demo, listen, network, run, tail, topics};
+use crate::{activate, check, decode, demo, inventory, listen, network, run, tail, topics};
 
 const EXIT_CODES: &str = "Exit codes: 0 done or drained, 1 failed, 2 the configuration or the \
     command line is wrong, 3 the drain's deadline passed, 130 a second Ctrl-C.\n\
@@ -43,6 +43,9 @@ enum Command {
     /// The configuration that the stages run on
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// The devices, links and services to watch
+    #[command(subcommand)]
+    Inventory(inventory::InventoryCommand),
     /// Check the configuration and plan each rule
     Check(CheckArgs),
     /// Show the rows of a topic
@@ -137,6 +140,7 @@ impl Cli {
                 let while_live = if force { WhileLive::Force } else { WhileLive::Refuse };
                 activate::run(&config::load(&config.config)?.value, while_live, out)
             }
+            Command::Inventory(command) => inventory::run(&command, out),
             Command::Check(args) => check::run(&args.config.config, args.dump, out),
             Command::Tail(args) => tail::run(&args, out),
             Command::Version => {

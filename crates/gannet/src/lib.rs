@@ -9,6 +9,7 @@ pub mod decode;
 pub mod demo;
 pub mod failure;
 pub mod fuzz;
+pub mod inventory;
 pub mod listen;
 pub mod network;
 pub mod run;

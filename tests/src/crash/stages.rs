@@ -36,6 +36,7 @@ const CONFIG_FP: &str = "crash";
 
 /// What the stages write, but for heartbeats to nobody: compared between two runs.
 pub const OUTPUTS: &[&str] = &[
+    "evidence.v1.dlq",
     "partials.v1",
     "signals.v1",
     "evidence.v1",
@@ -44,8 +45,9 @@ pub const OUTPUTS: &[&str] = &[
     "flows.v1.dlq",
     "flows.v1.late",
     "partials.v1.dlq",
-    "evidence.v1.dlq",
 ];
+/// What a run must have had in it, to show anything: each of these gets rows.
+pub const EXERCISED: &[&str] = OUTPUTS.split_at(1).1;
 const OTHERS: &[&str] = &[
     "flows.v1",
     "metrics.v1",

@@ -29,9 +29,10 @@ pub fn values<'a>(rule: &Windowed, text: &'a str) -> Option<Vec<&'a str>> {
 
 /// What the rule's entity is for these values.
 pub fn entity(rule: &Compiled, windowed: &Windowed, values: &[&str]) -> Option<String> {
-    let column = &rule.entity.as_ref()?.column;
-    let at = windowed.key.iter().position(|key| key.name.eq_ignore_ascii_case(column))?;
-    values.get(at).filter(|value| **value != NULL).map(|value| (*value).to_owned())
+    rule.entity.as_ref()?.name(|column| {
+        let at = windowed.key.iter().position(|key| key.name.eq_ignore_ascii_case(column))?;
+        values.get(at).filter(|value| **value != NULL).map(|value| (*value).to_owned())
+    })
 }
 
 /// The partition of `partials` that `limit::by_shard` sends the key's state rows to.

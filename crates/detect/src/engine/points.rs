@@ -26,7 +26,7 @@ pub fn rows_of(rule: &Compiled, windowed: &Windowed, result: &RecordBatch) -> Ve
     let entity = rule.entity.as_ref();
     let one = |row: usize| ResultRow {
         key: (value_text(domains.as_ref(), row), keys.text(row)),
-        entity: entity.and_then(|entity| keys.value(&entity.column, row)),
+        entity: entity.and_then(|entity| entity.name(|column| keys.value(column, row))),
     };
     (0..result.num_rows()).map(one).collect()
 }

@@ -41,7 +41,7 @@ pub fn anomalies(
         let (key_text, at_ms) = (key.text(row), received[row]);
         let domain = text(batch, "domain", row).unwrap_or_default();
         let entity = rule.entity.as_ref().and_then(|entity| {
-            let name = text(batch, &entity.column, row)?;
+            let name = entity.name(|column| text(batch, column, row))?;
             Some(Entity { kind: entity.kind.clone(), name })
         });
         let opened_ms = if plan.clear.is_some() { ONE_A_KEY } else { at_ms };

@@ -398,14 +398,14 @@ fn check_entity(rule: &Rule, from: Source, plan: &Plan) -> Result<(), String> {
     let Some(entity) = &rule.entity else {
         return Ok(());
     };
-    let known = match plan {
+    let is_known = |column: &&str| match plan {
         Plan::Windowed(windowed) => {
-            windowed.key.iter().any(|key| key.name.eq_ignore_ascii_case(&entity.column))
+            windowed.key.iter().any(|key| key.name.eq_ignore_ascii_case(column))
         }
-        Plan::Row(_) => from.schema().arrow.index_of(&entity.column).is_ok(),
+        Plan::Row(_) => from.schema().arrow.index_of(column).is_ok(),
     };
-    if known {
-        return Ok(());
+    match entity.columns().find(|column| !is_known(column)) {
+        None => Ok(()),
+        Some(column) => Err(format!("entity: column {column} is not in the key")),
     }
-    Err(format!("entity: column {} is not in the key", entity.column))
 }

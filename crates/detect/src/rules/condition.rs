@@ -61,7 +61,8 @@ fn written_out(rule: Rule, condition: Condition) -> Rule {
         contributors: None,
         absent: Default::default(),
     };
-    let entity = EntityColumn { kind: "device".to_owned(), column: "device".to_owned() };
+    let entity =
+        EntityColumn { kind: "device".to_owned(), column: "device".to_owned(), part: None };
     Rule {
         from: Some(Source::Metrics),
         window: Some(WindowText {

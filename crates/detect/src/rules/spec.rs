@@ -79,6 +79,10 @@ pub struct EntityColumn {
     pub kind: String,
     /// Key column that names it.
     pub column: String,
+    /// Key column with a part of it: an interface is `edge1 Gi0/1`. Where it is null, the first
+    /// alone is the name.
+    #[serde(default)]
+    pub part: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +107,23 @@ pub enum Absent {
     Missing,
     /// A count of what was seen, and nothing was: a 0, as long as the window saw any row at all.
     Zero,
+}
+
+// === impl EntityColumn ===
+
+impl EntityColumn {
+    /// The entity's name, out of the values of its columns.
+    pub fn name(&self, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+        let whole = value(&self.column)?;
+        match self.part.as_deref().and_then(value) {
+            Some(part) => Some(format!("{whole} {part}")),
+            None => Some(whole),
+        }
+    }
+
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        [Some(self.column.as_str()), self.part.as_deref()].into_iter().flatten()
+    }
 }
 
 fn received() -> String {
