@@ -1,6 +1,6 @@
-//! `gannet inventory`: what there is to watch, from a file. Devices go to `inventory`, where pollers
-//! find them; nodes, links, groups and services go to `evidence`, where correlate does. What an
-//! earlier file had and this one lacks is taken out. Correlate and ingest open no file.
+//! `gannet inventory`: what there is to watch, from a file. Devices go to `inventory`, where the
+//! pollers find them; nodes, links, groups and services go to `evidence`, where correlate does.
+//! What an earlier file had and this one lacks is taken out. Correlate and ingest open no file.
 
 mod elements;
 mod file;
