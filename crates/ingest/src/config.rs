@@ -45,6 +45,12 @@ pub struct IngestConfig {
     /// How long to read templates back before receiving begins, ms.
     #[garde(skip)]
     pub templates_wait_ms: u64,
+    /// Devices of the inventory that are known by name.
+    #[garde(range(min = 1))]
+    pub devices_max: usize,
+    /// Interfaces that flows are joined with.
+    #[garde(range(min = 1))]
+    pub interfaces_max: usize,
     /// Undecodable datagrams that go whole to the dead letters, a second; more are counted only.
     #[garde(skip)]
     pub dead_letters_per_second: u32,
@@ -87,6 +93,8 @@ impl Default for IngestConfig {
             away_ms: 2_000,
             spool: SpoolConfig::default(),
             templates_wait_ms: 10_000,
+            devices_max: 20_000,
+            interfaces_max: 500_000,
             dead_letters_per_second: 100,
             drain_ms: 5_000,
             limits: Limits::default(),

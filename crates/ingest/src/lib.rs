@@ -4,7 +4,9 @@
 mod clock;
 pub mod config;
 pub mod decode;
+pub mod devices;
 pub mod engine;
+pub mod interfaces;
 mod ledger;
 pub mod metrics;
 mod publish;
@@ -12,11 +14,13 @@ mod receive;
 mod resume;
 pub mod service;
 mod store;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 pub use config::IngestConfig;
 pub use decode::{Summary, decode_files};
+pub use devices::Devices;
 pub use publish::Stored;
 pub use service::{IngestError, IngestFeed, Listeners, Report, print, run};

@@ -41,6 +41,16 @@ pub const SPOOL_BYTES: &str = "gannet_ingest_spool_bytes";
 pub const IN_FLIGHT_BYTES: &str = "gannet_ingest_in_flight_bytes";
 /// Receive buffer that the kernel gave, of one socket.
 pub const RECEIVE_BUFFER_BYTES: &str = "gannet_ingest_receive_buffer_bytes";
+/// Devices of the inventory that are known here.
+pub const DEVICES: &str = "gannet_ingest_devices";
+/// Devices beyond the limit.
+pub const DEVICES_REFUSED: &str = "gannet_ingest_devices_refused_total";
+/// Interfaces that are known here.
+pub const INTERFACES: &str = "gannet_ingest_interfaces";
+/// Interfaces beyond the limit.
+pub const INTERFACES_REFUSED: &str = "gannet_ingest_interfaces_refused_total";
+/// Messages of the inventory and of interfaces that could not be read.
+pub const WATCH_FAILURES: &str = "gannet_ingest_watch_failures_total";
 
 /// What of the engine's sums has been counted.
 #[derive(Debug, Default)]

@@ -18,15 +18,18 @@ use runtime::shutdown::Shutdown;
 use crate::clock::Clock;
 use crate::config::{BadListener, IngestConfig, addresses};
 use crate::decode::json;
+use crate::devices::Devices;
 use crate::engine::domain::Change;
 use crate::engine::problem::Problems;
 use crate::engine::{Counts, DomainReport, Engine};
+use crate::interfaces::Interfaces;
 use crate::ledger;
 use crate::metrics as names;
 use crate::publish::{Aside, PublishError, Publisher, Rows, Stored};
 use crate::receive::{self, Bound, Chunk, Shared};
 use crate::resume::Look;
 use crate::store;
+use crate::watch::Watch;
 
 /// The decoder looks this often after its deliveries and its time when nothing comes.
 const IDLE: Duration = Duration::from_millis(20);
@@ -87,6 +90,9 @@ pub struct IngestFeed {
     dead_letters_max: u32,
     dead_letters: (i64, u32),
     counted: names::Counted,
+    devices: Devices,
+    interfaces: Interfaces,
+    watch: Watch,
 }
 
 // === impl Listeners ===
@@ -179,6 +185,10 @@ impl IngestFeed {
             engine.resume(&mark, start_ms);
         }
         engine.tick(start_ms);
+        let devices = Devices::new(config.devices_max);
+        let interfaces = Interfaces::new(config.interfaces_max);
+        let mut watch = Watch::open(log, bus, &config.domain, &devices, &interfaces)?;
+        watch.catch_up(limit)?;
         Ok(IngestFeed {
             engine,
             publisher,
@@ -190,7 +200,20 @@ impl IngestFeed {
             dead_letters_max: config.dead_letters_per_second,
             dead_letters: (0, 0),
             counted: names::Counted::default(),
+            devices,
+            interfaces,
+            watch,
         })
+    }
+
+    /// The inventory as this instance knows it: whose address is whose.
+    pub fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
+    /// The interfaces as this instance knows them.
+    pub fn interfaces(&self) -> &Interfaces {
+        &self.interfaces
     }
 
     /// One datagram, received at `received_ms`; earlier than what came before counts as now. Blocks
@@ -226,6 +249,7 @@ impl IngestFeed {
         self.publisher.poll(Duration::ZERO)?;
         if self.now >= self.heartbeat_due {
             self.heartbeat_due = self.now + self.heartbeat_ms;
+            self.watch.look();
             self.heartbeats()?;
         }
         Ok(())

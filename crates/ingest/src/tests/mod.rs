@@ -6,6 +6,7 @@ mod encode;
 mod fuzz;
 mod hostile;
 mod ledger;
+mod names;
 mod oracle;
 mod records;
 mod resume;
