@@ -24,7 +24,7 @@ use runtime::task::{Clock, SystemClock};
 use crate::cli::ConfigArgs;
 use crate::config::{self, Config};
 
-pub use file::{Inventory, load};
+pub use file::{Inventory, load, load_text};
 
 /// For reading what is there, and for all deliveries.
 const PATIENCE: Duration = Duration::from_secs(30);

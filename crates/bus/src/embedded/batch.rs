@@ -145,8 +145,9 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Drops the oldest chunks of the largest partitions while the log is over its size, but
-    /// nothing that a stage has yet to commit; whether it is over its size still.
+    /// Drops the oldest chunks of the largest partitions while the log is over its size, of compacted
+    /// topics the oldest superseded records, but nothing that a stage has yet to commit; whether it
+    /// is over its size still.
     fn limit(&mut self, parts: &mut Parts) -> Result<bool, Failure> {
         let limit = self.shared.settings.bytes_max;
         if limit == 0 {
@@ -156,45 +157,52 @@ impl<'a> Batch<'a> {
         let mut all = self.shared.state().parts.clone();
         all.extend(parts.iter().map(|(place, part)| (*place, part.clone())));
         let mut bytes: u64 = all.values().map(|part| part.bytes).sum();
-        all.retain(|(number, _), _| topics.get(number).is_some_and(|t| !t.policy.compacted));
+        all.retain(|(number, _), _| topics.contains_key(number));
         while bytes > limit {
             let Some((place, part)) = all.iter_mut().max_by_key(|(_, part)| part.bytes) else {
                 return Ok(true);
             };
             let (place, topic, before) = (*place, &topics[&place.0], part.bytes);
-            if self.may_drop(topic, place.1, part)? {
-                let (tables, policy) = (&mut self.tables, &topic.policy);
-                clean::drop_oldest(tables, &topic.topic, policy, place.1, part)?;
-                bytes = bytes.saturating_sub(before - part.bytes);
-                parts.insert(place, part.clone());
-                metrics::counter!(names::CHUNKS_DROPPED, "reason" => "log_size").increment(1);
-            } else {
+            if !self.make_room(topic, place.1, part)? {
                 all.remove(&place);
+                continue;
             }
+            bytes = bytes.saturating_sub(before.saturating_sub(part.bytes));
+            parts.insert(place, part.clone());
         }
         Ok(false)
     }
 
-    /// Whether a partition has a closed chunk, and every stage that reads it is past that.
-    fn may_drop(&self, topic: &TopicState, partition: u32, part: &Part) -> Result<bool, Failure> {
-        let number = topic.topic.number;
-        let Some(end) = clean::oldest_end(&self.tables, number, partition, part)? else {
-            return Ok(false);
-        };
-        let name = &topic.topic.name;
-        let state = self.shared.state();
-        let Some(mut needed) = state.needed(name, partition) else {
-            return Ok(true);
-        };
-        // A commit of this very batch counts where it is the only stage that reads the topic; of
-        // several, the next batch sees it.
-        let moved = self.moved.iter().filter(|((_, t, p), _)| **t == **name && *p == partition);
-        for ((stage, ..), offset) in moved {
-            if state.is_only_reader(stage, name) {
-                needed = needed.max(*offset);
-            }
+    /// Drops the oldest of a partition that no stage needs; whether there was any.
+    fn make_room(
+        &mut self,
+        topic: &TopicState,
+        partition: u32,
+        part: &mut Part,
+    ) -> Result<bool, Failure> {
+        let needed = self.needed(&topic.topic.name, partition);
+        let (tables, policy, topic) = (&mut self.tables, &topic.policy, &topic.topic);
+        if policy.compacted {
+            let gone = clean::squeeze(tables, topic, partition, part, needed)?;
+            metrics::counter!(names::SUPERSEDED_DROPPED).increment(gone);
+            return Ok(gone > 0);
         }
-        Ok(end <= u64::try_from(needed).unwrap_or(0))
+        let end = clean::oldest_end(tables, topic.number, partition, part)?;
+        if end.is_none_or(|end| end > needed) {
+            return Ok(false);
+        }
+        clean::drop_oldest(tables, topic, policy, partition, part)?;
+        metrics::counter!(names::CHUNKS_DROPPED, "reason" => "log_size").increment(1);
+        Ok(true)
+    }
+
+    /// The first offset of a partition that a stage has yet to commit. The commits of this very
+    /// batch count: after them nobody may have anything to write, and a log that is full stays so.
+    fn needed(&self, name: &str, partition: u32) -> u64 {
+        match self.shared.state().needed(name, partition, &self.moved) {
+            Some(needed) => u64::try_from(needed).unwrap_or(0),
+            None => u64::MAX,
+        }
     }
 
     fn topics(&self) -> BTreeMap<u32, std::sync::Arc<TopicState>> {

@@ -88,6 +88,30 @@ pub fn compact(
     Ok(due.len() as u64)
 }
 
+/// Removes the oldest superseded records before `needed` although their time has not come, for a
+/// log that is over its size; how many.
+pub fn squeeze(
+    tables: &mut Tables<'_>,
+    topic: &Topic,
+    partition: u32,
+    part: &mut Part,
+    needed: u64,
+) -> Result<u64, Failure> {
+    let number = topic.number;
+    let mut due = Vec::new();
+    for row in tables.stale.range((number, partition, 0)..(number, partition, needed))? {
+        due.push(row?.0.value().2);
+        if due.len() >= COMPACT_MAX {
+            break;
+        }
+    }
+    for offset in &due {
+        tables.stale.remove((number, partition, *offset))?;
+        remove(tables, number, partition, *offset, part)?;
+    }
+    Ok(due.len() as u64)
+}
+
 /// Removes one record (a superseded value or an old tombstone) and its place in the counts.
 fn remove(
     tables: &mut Tables<'_>,

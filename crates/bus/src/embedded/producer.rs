@@ -53,6 +53,8 @@ impl Producer for EmbeddedProducer {
 
     fn poll(&mut self, timeout: Duration) -> Vec<Delivery> {
         if self.in_flight == 0 {
+            // Who was not let in because the log is full comes back here: not in a busy circle.
+            self.core.shared.wait_for_room(Instant::now() + timeout);
             return Vec::new();
         }
         let deliveries = self.reports.take(Instant::now() + timeout);

@@ -87,6 +87,14 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Waits while the log is full, until the deadline.
+    pub fn wait_for_room(&self, deadline: Instant) {
+        let mut state = self.state();
+        while state.full && Instant::now() < deadline {
+            state = self.wait(state, deadline);
+        }
+    }
+
     /// Waits for a change of anything, or the deadline.
     pub fn wait<'a>(
         &self,
@@ -153,20 +161,20 @@ impl State {
         group.rebalance(&tasks);
     }
 
-    /// The first offset that a stage with members has yet to commit; `None` where none reads it.
-    pub fn needed(&self, topic: &str, partition: u32) -> Option<i64> {
+    /// The first offset that a stage with members has yet to commit, with the positions that a
+    /// batch is about to move; `None` where none reads it.
+    pub fn needed(
+        &self,
+        topic: &str,
+        partition: u32,
+        moved: &BTreeMap<Position, i64>,
+    ) -> Option<i64> {
         let reading = self.groups.iter().filter(|(_, group)| group.inputs().contains(topic));
         let position = |(stage, _): (&String, &Group)| {
             let place = (stage.clone(), topic.to_owned(), partition);
-            self.positions.get(&place).copied().unwrap_or(0)
+            moved.get(&place).or_else(|| self.positions.get(&place)).copied().unwrap_or(0)
         };
         reading.map(position).min()
-    }
-
-    /// Whether no other stage with members reads a topic.
-    pub fn is_only_reader(&self, stage: &str, topic: &str) -> bool {
-        let mut reading = self.groups.iter().filter(|(_, group)| group.inputs().contains(topic));
-        reading.all(|(other, _)| other == stage)
     }
 
     pub fn bytes(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! What is the embedded log's own: restart on disk, two processes, retention, compaction, latency.
 //! What both engines promise is in the conformance suite.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,8 +41,10 @@ fn record(topic: &str, partition: u32, timestamp_ms: i64, payload: Vec<u8>) -> O
 
 fn send_all(log: &dyn Log, records: Vec<OutRecord>) {
     let mut producer = log.producer("t", "i").unwrap();
+    let deadline = Instant::now() + LONG * 6;
     for record in records {
         while producer.send(&record).unwrap().is_none() {
+            assert!(Instant::now() < deadline, "the log does not take it");
             producer.poll(LONG);
         }
     }
@@ -165,6 +167,29 @@ fn a_compacted_topic_keeps_the_last_value_of_each_key() {
     let values: Vec<i64> =
         last.values().map(|v| i64::from_le_bytes(v[..].try_into().unwrap())).collect();
     assert_eq!(values, (5_000..5_010).collect::<Vec<_>>());
+}
+
+/// What keeps its superseded records for a week (incidents, with a heartbeat a second) filled a log
+/// of bounded size after days, and then nobody had anything to write that would have made room.
+#[test]
+fn superseded_records_make_room_before_their_time() {
+    let mut config = BusConfig::default();
+    config.embedded.bytes_max = 4 << 20;
+    let log = EmbeddedLog::open(&config).unwrap();
+    let week = [("cleanup.policy", "compact,delete"), ("min.compaction.lag.ms", "604800000")];
+    topic(&log, "a", 1, &week);
+    topic(&log, "b", 1, &[]);
+    let keyed = |i: i64| {
+        let key = Some(Bytes::from(format!("k{}", i % 3)));
+        OutRecord { key, ..record("a", 0, i, vec![0; 1_000]) }
+    };
+    send_all(&log, (0..20_000).map(keyed).collect());
+    send_all(&log, vec![record("b", 0, 1, vec![0; 10])]);
+    let left = read_all(&log, "a", 0);
+    assert_eq!(left.last().unwrap().offset, 19_999);
+    let keys: BTreeSet<Bytes> = left.iter().rev().take(3).filter_map(|r| r.key.clone()).collect();
+    assert_eq!(keys.len(), 3, "the last of each key is there");
+    assert!(log.bytes() <= 4 << 20, "{}", log.bytes());
 }
 
 #[test]
