@@ -2,6 +2,8 @@
 //! does all else (DESIGN §4): offsets, names, duplicates, watermarks, dead letters, commits,
 //! snapshots, restore.
 
+use std::time::Duration;
+
 use arrow::array::RecordBatch;
 use bus::{Meta, Record, TaskId};
 use bytes::Bytes;
@@ -86,6 +88,17 @@ pub trait Engine: Send {
     fn history_read(&mut self) -> Vec<Count> {
         Vec::new()
     }
+
+    /// What the task does by inputs that are not on its topic (`Stage::turns`): answers from
+    /// outside, timers. Only called at boundaries, once the state is that of the commit and no
+    /// older input waits. Its outputs go into the next transaction, and nothing that they allow may
+    /// happen before `stood`. The state must follow again from input and `history`: a restore does
+    /// not call this. Not for `Outputs::advance`: time is the input's.
+    fn turn(&mut self, _: &mut Outputs) {}
+
+    /// All that was handed out so far is on the log. `begun` is the loop's clock just before the
+    /// commit was called.
+    fn stood(&mut self, _begun: Duration) {}
 }
 
 /// A topic to be read from a time on, or from its start.
@@ -126,6 +139,11 @@ pub trait Stage: Send {
 
     /// The fingerprint of the stage's configuration, for the header `config-fp`.
     fn config_fp(&self) -> &str;
+
+    /// How long an input of the engine's own may wait for its turn; `None`: it has none.
+    fn turns(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// An input topic and whose word on time counts in it.

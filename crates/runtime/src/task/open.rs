@@ -47,7 +47,7 @@ impl<S: Stage> Opener<'_, S> {
     ) -> Result<Opened<S::Engine>, LoopError> {
         let topic = self.topic(id)?;
         let committed = tasks.committed(id)?;
-        let (start, _) = tasks.range(id)?;
+        let (start, end) = tasks.range(id)?;
         let mut opened = match committed {
             Some(committed) => self.restore(id, topic, start, &committed, tally)?,
             None => {
@@ -59,6 +59,7 @@ impl<S: Stage> Opener<'_, S> {
         history::read(self.log, &mut opened.running.state.engine, tally)?;
         opened.running.state.skipped.extend(skipped.clone());
         opened.running.state.next = opened.from;
+        opened.running.ended_at(end);
         tasks.start(id, opened.from)?;
         Ok(opened)
     }

@@ -119,6 +119,8 @@ pub enum LoopError {
          over the 4096 that an offset's metadata may have: a defect of the stage"
     )]
     MetadataTooLarge { topic: String, partition: u32, bytes: usize },
+    #[error("an engine panicked in its turn on {topic} partition {partition}: {reason}")]
+    Turn { topic: String, partition: u32, reason: String },
     #[error("task {topic}/{partition} could not be taken over after {attempts} attempts: {reason}")]
     Open { topic: String, partition: u32, attempts: u32, reason: String },
     #[error(transparent)]

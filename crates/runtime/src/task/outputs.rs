@@ -2,7 +2,7 @@
 //! loop's (`stamp`).
 
 use arrow::array::RecordBatch;
-use bus::Meta;
+use bus::{Meta, Name};
 use bytes::Bytes;
 
 /// Outputs of one message, in order. `Outputs::default()` makes an empty one for tests.
@@ -12,6 +12,8 @@ pub struct Outputs {
     watermark_ms: Option<i64>,
     counts: Vec<Count>,
     soon: bool,
+    /// Places in `emitted` whose records have names of the engine's own.
+    named: Vec<(usize, Name)>,
 }
 
 /// Rows to be written to one topic. The loop splits them by partition and by size.
@@ -120,6 +122,14 @@ impl Outputs {
         self.emitted.push(Emitted::Raw(raw));
     }
 
+    /// What was handed out last has this name, and not that of the message that made it: an output
+    /// of a turn has no message. Rising for each writer; of one message's size.
+    pub fn name_last(&mut self, name: Name) {
+        if let Some(last) = self.emitted.len().checked_sub(1) {
+            self.named.push((last, name));
+        }
+    }
+
     /// Rows for `<input topic>.late`, with the schema of the message that they came in.
     pub fn late(&mut self, late: Late) {
         if late.batch.num_rows() > 0 {
@@ -183,7 +193,14 @@ impl Outputs {
         self.soon
     }
 
-    pub(super) fn into_parts(self) -> (Vec<Emitted>, Option<i64>, Vec<Count>) {
-        (self.emitted, self.watermark_ms, self.counts)
+    /// What was handed out, each with its own name where it has one; the watermark; the counts.
+    pub(super) fn into_parts(self) -> (Vec<(Emitted, Option<Name>)>, Option<i64>, Vec<Count>) {
+        let mut named = self.named.into_iter().peekable();
+        let own = |(at, emitted)| {
+            let name = named.next_if(|(of, _)| *of == at).map(|(_, name)| name);
+            (emitted, name)
+        };
+        let emitted = self.emitted.into_iter().enumerate().map(own).collect();
+        (emitted, self.watermark_ms, self.counts)
     }
 }

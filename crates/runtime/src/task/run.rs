@@ -175,6 +175,7 @@ impl<S: Stage> Loop<'_, S> {
                 }
             }
             self.open_due()?;
+            self.turns()?;
             self.snapshot_due()?;
             if more == More::None {
                 self.watch()?;
@@ -220,7 +221,8 @@ impl<S: Stage> Loop<'_, S> {
             .map(|since| self.options.commit_interval.saturating_sub(now.saturating_sub(since)));
         let snapshot = self.snapshots.as_ref().filter(|s| !s.is_idle()).map(|_| SNAPSHOT_POLL);
         let soon = self.running.values().any(|running| running.ready().soon).then_some(SOON);
-        let waits = [Some(self.options.poll), commit, snapshot, soon];
+        let turns = self.stage.turns();
+        let waits = [Some(self.options.poll), commit, snapshot, soon, turns];
         waits.into_iter().flatten().min().unwrap_or(self.options.poll)
     }
 
@@ -393,6 +395,25 @@ impl<S: Stage> Loop<'_, S> {
         self.open(task)
     }
 
+    /// Engines with inputs of their own have their turns.
+    fn turns(&mut self) -> Result<(), LoopError> {
+        if self.stage.turns().is_none() {
+            return Ok(());
+        }
+        for (task, running) in self.running.iter_mut().filter(|(_, r)| r.may_turn()) {
+            let made = running.state.turn().map_err(|reason| LoopError::Turn {
+                topic: task.topic.to_string(),
+                partition: task.partition,
+                reason,
+            })?;
+            if !made.records.is_empty() && self.dirty_since.is_none() {
+                self.dirty_since = Some(self.options.clock.now());
+            }
+            running.turned(made);
+        }
+        Ok(())
+    }
+
     // --- commits
 
     fn is_commit_due(&self, more: More) -> bool {
@@ -433,6 +454,7 @@ impl<S: Stage> Loop<'_, S> {
             Ok(()) => {
                 let took = self.options.clock.now().saturating_sub(begun);
                 self.stood(&moved, counts, &stats, took);
+                self.tell_stood(&moved, begun);
                 Ok(())
             }
             Err(error) => self.failed(error),
@@ -461,6 +483,15 @@ impl<S: Stage> Loop<'_, S> {
         record_counts(counts);
         let stage = self.stage.name().to_owned();
         ::metrics::histogram!(metrics::COMMIT_SECONDS, "stage" => stage).record(took.as_secs_f64());
+    }
+
+    /// What the engines wait for before they let anything happen.
+    fn tell_stood(&mut self, moved: &[TaskId], begun: Duration) {
+        for task in moved {
+            if let Some(running) = self.running.get_mut(task) {
+                running.tell_stood(begun);
+            }
+        }
     }
 
     /// Every task begins again from what is committed, whatever became of the transaction.

@@ -30,6 +30,7 @@ pub struct Running<E> {
     pub snapshot_at: Duration,
     pub bytes_since_snapshot: u64,
     pub heard: Heard,
+    end_at_open: i64,
 }
 
 /// Snapshots that a commit points to: the last, and one to fall back to.
@@ -54,6 +55,7 @@ impl<E: Engine> Running<E> {
             snapshot_at: Duration::ZERO,
             bytes_since_snapshot: 0,
             heard: Heard::default(),
+            end_at_open: 0,
         }
     }
 
@@ -121,9 +123,25 @@ impl<E: Engine> Running<E> {
         &self.ready
     }
 
-    /// Whether a commit would move this task.
+    /// Whether a commit would move this task, or say something of it.
     pub fn has_news(&self) -> bool {
-        self.position > self.committed
+        self.position > self.committed || !self.ready.records.is_empty()
+    }
+
+    /// Whether the engine may have its turn: it stands at a boundary, and no input that was there
+    /// when the task was opened waits.
+    pub fn may_turn(&self) -> bool {
+        self.state.next >= self.end_at_open && self.is_settled()
+    }
+
+    /// Where the log ended when the task was opened; 0 where nothing more of that time waits.
+    pub fn ended_at(&mut self, end: i64) {
+        self.end_at_open = end;
+    }
+
+    /// What a turn made.
+    pub fn turned(&mut self, made: Made) {
+        self.ready.append(made);
     }
 
     /// What is to be committed, and how many skipped offsets its metadata refused.
@@ -140,6 +158,11 @@ impl<E: Engine> Running<E> {
     pub fn commit_stood(&mut self) {
         self.committed = self.position;
         self.forget_skips();
+    }
+
+    /// The engine's part of a commit that stood.
+    pub fn tell_stood(&mut self, begun: Duration) {
+        self.state.engine.stood(begun);
     }
 
     pub fn point_to(&mut self, pointer: Pointer, catalog: Catalog) {

@@ -48,6 +48,8 @@ pub struct Stamp<'a> {
     /// The watermark sent before.
     wm_ms: Option<i64>,
     index: u32,
+    /// The name of the output at hand, where it is not that of the message.
+    own: Option<Name>,
     made: Made,
 }
 
@@ -84,7 +86,7 @@ impl<'a> Stamp<'a> {
         record: &'a Record,
         wm_ms: Option<i64>,
     ) -> Stamp<'a> {
-        Stamp { stamper, writer, record, wm_ms, index: 0, made: Made::default() }
+        Stamp { stamper, writer, record, wm_ms, index: 0, own: None, made: Made::default() }
     }
 
     /// The records of what an engine handed out, and the watermark that was sent at their end.
@@ -92,7 +94,8 @@ impl<'a> Stamp<'a> {
         self.made.soon = outputs.is_soon();
         let (emitted, watermark_ms, counts) = outputs.into_parts();
         self.made.counts = counts;
-        for emitted in emitted {
+        for (emitted, own) in emitted {
+            self.own = own;
             let framed = match emitted {
                 Emitted::Data(out) => {
                     self.made.urgent |= out.urgent;
@@ -113,6 +116,7 @@ impl<'a> Stamp<'a> {
                 self.letter(&BadMessage::new("frame", error));
             }
         }
+        self.own = None;
         let sent = sent_after(watermark_ms, self.wm_ms);
         for wm in steps(self.wm_ms, sent) {
             self.heartbeats(wm);
@@ -292,6 +296,9 @@ impl<'a> Stamp<'a> {
     }
 
     fn name(&self) -> Name {
+        if let Some(own) = &self.own {
+            return own.clone();
+        }
         Name { writer: self.writer.clone(), offset: self.record.offset, index: self.index }
     }
 

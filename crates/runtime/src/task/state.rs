@@ -139,17 +139,34 @@ impl<E: Engine> TaskState<E> {
         }
     }
 
-    /// An output that no message made, under the name of the message `at`.
-    pub fn say(&self, at: i64, out: super::outputs::Out) -> Made {
-        let record = Record {
+    /// The engine's turn, between messages; its outputs stand behind the last message's.
+    pub fn turn(&mut self) -> Result<Made, String> {
+        let mut outputs = Outputs::default();
+        let engine = &mut self.engine;
+        let turn = AssertUnwindSafe(|| engine.turn(&mut outputs));
+        catch_unwind(turn).map_err(|panic| panic_text(&*panic))?;
+        let record = self.pseudo(self.next - 1, self.sent_ms.unwrap_or(0));
+        let stamp = Stamp::new(&self.stamper, &self.writer, &record, self.sent_ms);
+        let (made, sent_ms) = stamp.outputs(outputs);
+        self.sent_ms = sent_ms;
+        Ok(made)
+    }
+
+    fn pseudo(&self, at: i64, timestamp_ms: i64) -> Record {
+        Record {
             topic: Arc::clone(&self.id.topic),
             partition: self.id.partition,
             offset: at,
-            timestamp_ms: out.max_ts_ms,
+            timestamp_ms,
             key: None,
             headers: Vec::new(),
             payload: None,
-        };
+        }
+    }
+
+    /// An output that no message made, under the name of the message `at`.
+    pub fn say(&self, at: i64, out: super::outputs::Out) -> Made {
+        let record = self.pseudo(at, out.max_ts_ms);
         Stamp::new(&self.stamper, &self.writer, &record, self.sent_ms).only(out)
     }
 

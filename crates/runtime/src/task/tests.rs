@@ -5,5 +5,6 @@ mod history;
 mod loops;
 mod snapshots;
 mod toy;
+mod turns;
 mod watch;
 mod writers;

@@ -103,9 +103,11 @@ impl<S: Stage> Loop<'_, S> {
         // The last offset may be a transaction's marker, which is never delivered.
         let waiting = end.filter(|end| *end > next + 1);
         let Some(side) = self.sides.get_mut(task).filter(|_| waiting.is_some()) else {
+            running.ended_at(0);
             return Ok(());
         };
         if side.empty_to == waiting {
+            running.ended_at(0);
             return Ok(());
         }
         match has_input(self.log, task, next) {
