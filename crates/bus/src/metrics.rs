@@ -4,8 +4,9 @@
 pub const COMMIT_SECONDS: &str = "gannet_bus_commit_duration_seconds";
 /// Commits that failed, by `kind` (`aborted`, `indeterminate`, `fenced`) or of the store itself.
 pub const COMMITS_FAILED: &str = "gannet_bus_commits_failed_total";
-/// Superseded records of the embedded log that were dropped before their time: it was over its size.
-pub const SUPERSEDED_DROPPED: &str = "gannet_bus_superseded_dropped_total";
+/// Superseded records of the embedded log that were dropped before their time, because it was over
+/// its size.
+pub const SUPERSEDED_DROPPED: &str = "gannet_bus_dropped_records_total";
 /// Chunks of the embedded log that were dropped, by `reason` (`retention`, `log_size`).
 pub const CHUNKS_DROPPED: &str = "gannet_bus_chunks_dropped_total";
 /// Sends that a full queue put off.

@@ -145,9 +145,9 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Drops the oldest chunks of the largest partitions while the log is over its size, of compacted
-    /// topics the oldest superseded records, but nothing that a stage has yet to commit; whether it
-    /// is over its size still.
+    /// Drops the oldest chunks of the largest partitions while the log is over its size, of
+    /// compacted topics the oldest superseded records, but nothing that a stage has yet to commit;
+    /// whether it is over its size still.
     fn limit(&mut self, parts: &mut Parts) -> Result<bool, Failure> {
         let limit = self.shared.settings.bytes_max;
         if limit == 0 {
