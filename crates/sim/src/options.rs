@@ -28,6 +28,8 @@ pub struct Options {
 pub enum SimError {
     #[error("failed to bind a socket to exporter {exporter}: {source}")]
     Bind { exporter: Ipv4Addr, source: std::io::Error },
+    #[error("failed to start a thread of the simulated network: {source}")]
+    Thread { source: std::io::Error },
     #[error("failed to write the truth to {path}: {source}")]
     Truth { path: PathBuf, source: std::io::Error },
     #[error("speed must be above 0, it is {0}")]

@@ -299,7 +299,7 @@ impl Scenario {
 }
 
 /// The load of an hour beside the mean of a working day.
-fn daily(now_ms: i64) -> f64 {
+pub(crate) fn daily(now_ms: i64) -> f64 {
     let hour = now_ms.rem_euclid(DAY_MS) as f64 / 3_600_000.0;
     let wave = (1.0 - ((hour - 4.0) / 24.0 * std::f64::consts::TAU).cos()) / 2.0;
     // 1970-01-01 was a Thursday.

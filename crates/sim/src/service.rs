@@ -13,7 +13,7 @@ use crate::exporter::Datagram;
 use crate::impair::Impaired;
 use crate::options::{Options, SimError};
 use crate::scenario::Scenario;
-use crate::truth::{Ledger, Truth};
+use crate::truth::Ledger;
 
 /// How often a sleeping sender looks whether it should stop.
 const STOP_CHECK: Duration = Duration::from_millis(50);
@@ -91,7 +91,11 @@ pub fn send(
     Ok(sent)
 }
 
-pub fn write_truth(path: &Path, lines: impl IntoIterator<Item = Truth>) -> Result<(), SimError> {
+/// One line of JSON each: of a scenario's truth or the simulated network's.
+pub fn write_truth<T: serde::Serialize>(
+    path: &Path,
+    lines: impl IntoIterator<Item = T>,
+) -> Result<(), SimError> {
     let failed = |source| SimError::Truth { path: path.to_owned(), source };
     let mut file = BufWriter::new(File::create(path).map_err(failed)?);
     for line in lines {

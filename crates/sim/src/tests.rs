@@ -61,7 +61,7 @@ fn exported(protocol: Protocol) -> (Vec<Flow>, Vec<Datagram>) {
 }
 
 /// Element id → value, big endian, without leading zeros; addresses whole.
-type Record = BTreeMap<u16, Vec<u8>>;
+pub(crate) type Record = BTreeMap<u16, Vec<u8>>;
 
 fn trimmed(bytes: &[u8]) -> Vec<u8> {
     if bytes.len() == 16 || bytes.is_empty() {
@@ -150,12 +150,12 @@ fn decoded(datagrams: &[Datagram]) -> (Vec<Record>, usize) {
     (records, options)
 }
 
-fn id_of(field: &IPFixField) -> u16 {
+pub(crate) fn id_of(field: &IPFixField) -> u16 {
     let of = |id: &&u16| IPFixField::new(**id, None) == *field;
     *IDS.iter().find(of).unwrap_or_else(|| panic!("an element we do not send: {field:?}"))
 }
 
-fn bytes(value: &netflow_parser::variable_versions::field_value::FieldValue) -> Vec<u8> {
+pub(crate) fn bytes(value: &netflow_parser::variable_versions::field_value::FieldValue) -> Vec<u8> {
     let mut bytes = Vec::new();
     value.write_be_bytes(&mut bytes).unwrap();
     trimmed(&bytes)

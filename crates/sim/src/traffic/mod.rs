@@ -14,6 +14,7 @@ use rand_distr::{Distribution, Poisson};
 pub use benign::{Benign, RECORDS_PER_CONVERSATION};
 pub use elephants::Elephants;
 pub use flood::Flood;
+pub(crate) use network::as_number;
 pub use network::{BUSY_SERVER, Network};
 
 /// A random stream of its own for each purpose and exporter.
@@ -32,6 +33,12 @@ pub enum Purpose {
     Crowd = 5,
     Sampling = 6,
     Impair = 7,
+    /// Of the simulated network: where faults are.
+    Place = 8,
+    Wander = 9,
+    Talk = 10,
+    Say = 11,
+    Chatter = 12,
 }
 
 /// How many of something that comes at `mean` on average.
