@@ -7,6 +7,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::limits::Limits;
+use crate::snmp::SnmpConfig;
 
 /// Receivers of flows, and what they keep at most.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
@@ -60,6 +61,9 @@ pub struct IngestConfig {
     /// What the decoder keeps at most.
     #[garde(dive)]
     pub limits: Limits,
+    /// Polling of devices.
+    #[garde(dive)]
+    pub snmp: SnmpConfig,
 }
 
 /// Where messages wait while the log is away.
@@ -98,6 +102,7 @@ impl Default for IngestConfig {
             dead_letters_per_second: 100,
             drain_ms: 5_000,
             limits: Limits::default(),
+            snmp: SnmpConfig::default(),
         }
     }
 }

@@ -9,10 +9,12 @@ pub mod engine;
 pub mod interfaces;
 mod ledger;
 pub mod metrics;
+mod polled;
 mod publish;
 mod receive;
 mod resume;
 pub mod service;
+pub mod snmp;
 mod store;
 mod watch;
 

@@ -20,14 +20,17 @@ use crate::config::{BadListener, IngestConfig, addresses};
 use crate::decode::json;
 use crate::devices::Devices;
 use crate::engine::domain::Change;
+use crate::engine::join::Names;
 use crate::engine::problem::Problems;
 use crate::engine::{Counts, DomainReport, Engine};
 use crate::interfaces::Interfaces;
 use crate::ledger;
 use crate::metrics as names;
+use crate::polled::InProcess;
 use crate::publish::{Aside, PublishError, Publisher, Rows, Stored};
 use crate::receive::{self, Bound, Chunk, Shared};
 use crate::resume::Look;
+use crate::snmp::{self, Poller, Polling, Process};
 use crate::store;
 use crate::watch::Watch;
 
@@ -81,7 +84,7 @@ pub struct Listeners {
 /// The engine and what publishes its outputs; time and datagrams come from outside.
 pub struct IngestFeed {
     engine: Engine,
-    publisher: Publisher,
+    pub(crate) publisher: Publisher,
     now: i64,
     flush_due: i64,
     heartbeat_due: i64,
@@ -91,8 +94,11 @@ pub struct IngestFeed {
     dead_letters: (i64, u32),
     counted: names::Counted,
     devices: Devices,
-    interfaces: Interfaces,
+    pub(crate) interfaces: Interfaces,
     watch: Watch,
+    pub(crate) in_process: InProcess,
+    /// Rows that polls gave and that no message has yet.
+    pub(crate) polled_rows: Vec<Metric>,
 }
 
 // === impl Listeners ===
@@ -189,6 +195,8 @@ impl IngestFeed {
         let interfaces = Interfaces::new(config.interfaces_max);
         let mut watch = Watch::open(log, bus, &config.domain, &devices, &interfaces)?;
         watch.catch_up(limit)?;
+        let names = Names { devices: devices.clone(), interfaces: interfaces.clone() };
+        engine.name_with(names);
         Ok(IngestFeed {
             engine,
             publisher,
@@ -203,6 +211,8 @@ impl IngestFeed {
             devices,
             interfaces,
             watch,
+            in_process: InProcess::new(Poller::new(config.snmp.clone(), instance)),
+            polled_rows: Vec::new(),
         })
     }
 
@@ -224,6 +234,13 @@ impl IngestFeed {
         source: IpAddr,
         bytes: &[u8],
     ) -> Result<(), IngestError> {
+        self.pass(received_ms)?;
+        self.engine.datagram(self.now, source, bytes);
+        self.full_batches()
+    }
+
+    /// Something was received at this time: ends what waited for it.
+    pub(crate) fn pass(&mut self, received_ms: i64) -> Result<(), IngestError> {
         if received_ms >= self.flush_due.min(self.heartbeat_due) {
             self.advance(received_ms)?;
         }
@@ -232,8 +249,11 @@ impl IngestFeed {
         if self.engine.has_marks() {
             self.ledger()?;
         }
-        self.engine.datagram(self.now, source, bytes);
-        self.full_batches()
+        Ok(())
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.now
     }
 
     /// Time has come to `now_ms`: ends what waits for it, sends heartbeats, takes delivery reports.
@@ -281,9 +301,10 @@ impl IngestFeed {
     }
 
     /// Nothing older than this comes any more.
-    fn watermark(&self) -> i64 {
-        let oldest =
-            [self.engine.oldest_row(), self.publisher.oldest()].into_iter().flatten().min();
+    pub(crate) fn watermark(&self) -> i64 {
+        let polled = self.polled_rows.first().map(|row| row.received_ms);
+        let oldest = [self.engine.oldest_row(), self.publisher.oldest(), polled];
+        let oldest = oldest.into_iter().flatten().min();
         oldest.map_or(self.now, |oldest| oldest.min(self.now))
     }
 
@@ -315,6 +336,7 @@ impl IngestFeed {
 
     fn small_rows(&mut self) -> Result<(), IngestError> {
         self.ledger()?;
+        self.flush_polled()?;
         let events = self.engine.take_events();
         if let Some(first) = events.iter().map(|event| event.received_ms).min() {
             let wm_ms = self.watermark().min(first);
@@ -390,15 +412,19 @@ pub fn run(
     instance: &str,
     shutdown: &Shutdown,
 ) -> Result<Report, IngestError> {
-    let clock = Clock::start();
+    let clock = Arc::new(Clock::start());
     let start = clock.now();
     // A start is later than the one before: the clock is the wall's then.
     let epoch = u64::try_from(start).unwrap_or(0);
     let mut feed = IngestFeed::new(config, log.as_ref(), bus, instance, epoch, start)?;
     let drain = Duration::from_millis(config.drain_ms);
+    let polling = polling(config, log, bus, instance, &clock, &feed.interfaces)?;
     let (shared, fed) = receiving(config, &listeners, &clock, shutdown, |queue, shared| {
-        feeding(&mut feed, queue, shared, &clock)
+        feeding(&mut feed, queue, shared, &clock, polling.as_ref())
     })?;
+    if let Some(polling) = polling {
+        polling.stop();
+    }
     fed?;
     let mut report = feed.finish(drain)?;
     report.kernel_drops = shared.kernel_drops.load(Ordering::Relaxed);
@@ -464,12 +490,29 @@ fn receiving<T>(
     Ok((shared, result))
 }
 
+/// The poller, where there is a credential to poll with.
+fn polling(
+    config: &IngestConfig,
+    log: &Arc<dyn Log>,
+    bus: &BusConfig,
+    instance: &str,
+    clock: &Arc<Clock>,
+    interfaces: &Interfaces,
+) -> Result<Option<Polling>, IngestError> {
+    if config.snmp.credentials.is_empty() {
+        return Ok(None);
+    }
+    let process = Process { log, bus, domain: &config.domain, instance, clock, interfaces };
+    snmp::start(&config.snmp, &process).map(Some).map_err(IngestError::Thread)
+}
+
 /// Feeds until the receive threads are gone and the queue is empty.
 fn feeding(
     feed: &mut IngestFeed,
     queue: &Receiver<Chunk>,
     shared: &Shared,
     clock: &Clock,
+    polling: Option<&Polling>,
 ) -> Result<(), IngestError> {
     let mut since_poll = 0;
     let mut dropped = (0, 0);
@@ -488,6 +531,9 @@ fn feeding(
             }
             Err(RecvTimeoutError::Timeout) => feed.advance(clock.now())?,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        while let Some(polled) = polling.and_then(Polling::next) {
+            feed.polled(polled.at_ms, polled)?;
         }
         count_drops(shared, &mut dropped);
     }

@@ -77,7 +77,7 @@ fn data(sequence: u32, n: u32) -> Vec<u8> {
 }
 
 /// Names rise in every partition, and no row is older than a watermark sent before it.
-fn check_order(log: &dyn Log, bus: &BusConfig) {
+pub fn check_order(log: &dyn Log, bus: &BusConfig) {
     for topic in ["flows.v1", "metrics.v1", "events.v1"] {
         let mut last: BTreeMap<u32, (i64, u32, i64)> = BTreeMap::new();
         for (record, meta, _) in batches(log, bus, topic) {
