@@ -1,6 +1,6 @@
 //! How the network changes: interfaces and links come and go, faults begin and end, policies take
-//! hold. Whatever follows from a change (routes, sessions, what both ends say) is done here at once;
-//! what takes its time is scheduled.
+//! hold. Whatever follows from a change (routes, sessions, what both ends say) is done here at
+//! once; what takes its time is scheduled.
 
 use std::net::Ipv4Addr;
 
@@ -116,7 +116,8 @@ impl Net {
         if told == shows || !is_alive {
             return;
         }
-        let name = self.layout.ports[port].name.clone();
+        // IOS says the long name.
+        let name = self.layout.ports[port].descr.clone();
         let message = match shows {
             Shown::Up => Message::Link { port: name.clone(), state: State::Up },
             Shown::Down => Message::Link { port: name.clone(), state: State::Down },

@@ -24,11 +24,14 @@ mod mib;
 mod params;
 mod routes;
 pub mod serve;
+mod start;
 mod state;
 mod syslog;
 mod view;
 mod world;
 
+#[cfg(test)]
+mod tests;
 
 pub use faults::{Fault, Placed, Root, Truth};
 pub use params::{Exporters, Params};

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle, sleep};
@@ -86,6 +86,8 @@ const STEP: Duration = Duration::from_millis(10);
 /// Ports tried where any will do and some device's address has the first one taken.
 const TRIES: usize = 20;
 const STACK_BYTES: usize = 256 * 1024;
+/// Reads of what comes after the end of a connection.
+const DRAINED_MAX: usize = 64;
 /// How long a client that does not read may hold its thread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -315,7 +317,20 @@ fn talk(world: &World, device: &str, mut stream: TcpStream) -> std::io::Result<(
         }
         if pending.len() > LINE_MAX {
             add(&world.counts.lines_too_long);
-            return stream.write_all(b"error: the line is too long\n");
+            stream.write_all(b"error: the line is too long\n")?;
+            return hang_up(&mut stream);
+        }
+    }
+    Ok(())
+}
+
+/// Ends a connection so that its last words arrive: what is left unread at a close resets it.
+fn hang_up(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    let mut buffer = [0; 1_024];
+    for _ in 0..DRAINED_MAX {
+        if stream.read(&mut buffer)? == 0 {
+            break;
         }
     }
     Ok(())

@@ -17,9 +17,10 @@ use super::load::{CONNECTIONS, Load, bundles};
 use super::mib::Mib;
 use super::params::Params;
 use super::routes::{Hop, Routes, mix};
-use super::state::{COUNTERS, Count, Counter, DeviceState, LinkState, PortState, Shown};
+use super::start::{device_state, port_state, units};
+use super::state::{Counter, DeviceState, LinkState, PortState};
 use super::syslog::Message;
-use crate::exporter::{Datagram, Exporter, Identity};
+use crate::exporter::{Datagram, Exporter};
 use crate::flow::Flow;
 use crate::scenario::{Curve, daily};
 use crate::traffic::{Purpose, count, stream};
@@ -64,10 +65,10 @@ pub(super) struct Unit {
 pub(super) struct Rngs {
     pub(super) flood: ChaCha8Rng,
     pub(super) say: ChaCha8Rng,
-    wander: ChaCha8Rng,
-    talk: ChaCha8Rng,
-    chatter: ChaCha8Rng,
-    sampling: ChaCha8Rng,
+    pub(super) wander: ChaCha8Rng,
+    pub(super) talk: ChaCha8Rng,
+    pub(super) chatter: ChaCha8Rng,
+    pub(super) sampling: ChaCha8Rng,
 }
 
 /// What is due at a time.
@@ -86,7 +87,6 @@ pub(super) enum Event {
 
 pub(super) const TICK_MS: i64 = 100;
 const SECOND_MS: i64 = 1_000;
-const DAY_MS: i64 = 86_400_000;
 /// A talker's connections are told this often: a short active timeout, as flow caches on
 /// switches have.
 pub(super) const REPORT_MS: i64 = 10_000;
@@ -465,82 +465,6 @@ fn hash_of(address: std::net::IpAddr) -> u64 {
         std::net::IpAddr::V4(v4) => u64::from(v4.to_bits()),
         std::net::IpAddr::V6(v6) => v6.to_bits() as u64,
     }
-}
-
-// === impl Rngs ===
-
-impl Rngs {
-    fn new(seed: u64) -> Rngs {
-        let rng = |purpose| stream(seed, purpose, 0);
-        Rngs {
-            flood: rng(Purpose::Flood),
-            say: rng(Purpose::Say),
-            wander: rng(Purpose::Wander),
-            talk: rng(Purpose::Talk),
-            chatter: rng(Purpose::Chatter),
-            sampling: rng(Purpose::Sampling),
-        }
-    }
-}
-
-fn device_state(start_ms: i64, rng: &mut ChaCha8Rng) -> DeviceState {
-    let cpu_ordinary = rng.random_range(8.0..30.0);
-    DeviceState {
-        is_alive: true,
-        // Up for a day to 45: sysUpTime (32 bits, 497 days) does not wrap soon.
-        boot_ms: start_ms - rng.random_range(DAY_MS..45 * DAY_MS),
-        cpu: cpu_ordinary,
-        cpu_minute: cpu_ordinary,
-        cpu_ordinary,
-        cpu_forced: None,
-        log_lines: rng.random_range(10..2_000),
-        said_ms: i64::MIN,
-        policies: Vec::new(),
-    }
-}
-
-fn port_state(start_ms: i64, rng: &mut ChaCha8Rng) -> PortState {
-    // What days of traffic have left: more than 32 bits in octets, little in errors.
-    let octets = |rng: &mut ChaCha8Rng| rng.random_range(1u64 << 33..1u64 << 46);
-    let mut counts = [Count::default(); COUNTERS];
-    for (octet, packet) in
-        [(Counter::InOctets, Counter::InPackets), (Counter::OutOctets, Counter::OutPackets)]
-    {
-        let amount = octets(rng);
-        counts[octet as usize] = Count::starting_at(amount);
-        counts[packet as usize] = Count::starting_at(amount / 800);
-    }
-    PortState {
-        admin_up: true,
-        oper_up: true,
-        told: Shown::Up,
-        changed_ms: start_ms - DAY_MS,
-        counts,
-        rates: [0.0; COUNTERS],
-    }
-}
-
-fn units(
-    layout: &Layout,
-    params: &Params,
-    devices: &[DeviceState],
-    rng: &mut ChaCha8Rng,
-) -> Vec<Option<Unit>> {
-    let one = |(id, device): (usize, &super::layout::Device)| {
-        let first_sequence: u32 = rng.random();
-        let protocol = params.exporters.take(device)?;
-        let identity = Identity {
-            address: device.address,
-            protocol,
-            domain: id as u32 + 1,
-            sampling: 1,
-            template_refresh_ms: params.template_refresh_s.max(1) as i64 * 1_000,
-            flush_ms: params.flush_ms as i64,
-        };
-        let exporter = Exporter::new(identity, devices[id].boot_ms, first_sequence);
-        Some(Unit { exporter, is_silent: false })
-    };
-    layout.devices.iter().enumerate().map(one).collect()
 }
 
 /// Reports of a talker's connections, staggered over their period.
