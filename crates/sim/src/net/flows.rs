@@ -170,6 +170,10 @@ impl Network {
 // === impl Conversation ===
 
 impl Conversation {
+    pub fn is_tcp(&self) -> bool {
+        self.protocol == TCP
+    }
+
     /// Both directions as the exporter at this hop sees them.
     pub fn flows(&self, layout: &Layout, hop: &Hop) -> impl Iterator<Item = Flow> + use<> {
         let (entry, exit) = (layout.ports[hop.entry].index, layout.ports[hop.exit].index);

@@ -357,7 +357,7 @@ impl Net {
                 let talk = self.talks.draw(&self.layout, bundle, octets, at_ms, rng);
                 for (nth, hop) in way.iter().enumerate() {
                     let is_told = self.units[hop.device].is_some()
-                        && !is_dropped(&self.devices, &way[..=nth], talk.server);
+                        && !(talk.is_tcp() && is_dropped(&self.devices, &way[..=nth], talk.server));
                     if is_told {
                         let flows = talk.flows(&self.layout, hop);
                         seen.extend(flows.map(|flow| (at_ms, hop.device, flow)));
