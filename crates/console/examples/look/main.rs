@@ -12,7 +12,7 @@ use runtime::process;
 use runtime::shutdown::Shutdown;
 use runtime::task::{Clock, SystemClock};
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut config = ConsoleConfig { fallback: true, ..ConsoleConfig::default() };
     if let Some(address) = std::env::args().nth(1) {
         config.listen = address.parse()?;

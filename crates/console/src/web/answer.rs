@@ -60,7 +60,7 @@ pub fn page<T: Serialize>(
     if wants_json(headers) {
         return Json(view).into_response();
     }
-    let model = minijinja::Value::from_serialize(view);
+    let model = minijinja::Value::from(minijinja::value::Serde(view));
     let context = minijinja::context! { page => model, hash => hash(view) };
     html(app, template, title, live, context)
 }
