@@ -114,7 +114,8 @@ impl Console {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, 64 << 20).await.unwrap();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        // As a browser reads it: a stroke is escaped in pages.
+        let text = String::from_utf8(bytes.to_vec()).unwrap().replace("&#x2f;", "/");
         Answer { status: parts.status, headers: parts.headers, text }
     }
 

@@ -16,6 +16,8 @@ const BOTTOM: f64 = 20.0;
 
 /// Points of a chart: what is legible in its width.
 const POINTS_MAX: usize = 90;
+/// Values beyond it are drawn at the edge.
+const VALUE_MAX: f64 = 1e150;
 /// Rows of the table below it.
 const TABLE_ROWS: usize = 20;
 
@@ -164,7 +166,8 @@ fn band(points: &[Point], scale: &Scale) -> String {
 impl Scale {
     fn of(points: &[Point]) -> Option<Scale> {
         let (first, last) = (points.first()?, points.last()?);
-        let values = points.iter().map(|p| p.value).filter(|value| value.is_finite());
+        // What is larger has no place on a scale: its square, or a difference, would be infinite.
+        let values = points.iter().map(|p| p.value).filter(|value| value.abs() < VALUE_MAX);
         let (low, high) = bounds(values)?;
         // The band is context: where it is far wider than the values it must not flatten them.
         let reach = (high - low).max(high.abs() * 0.2).max(1e-9);

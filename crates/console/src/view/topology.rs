@@ -14,7 +14,7 @@ pub const WIDTH: f64 = 640.0;
 const ROW: f64 = 78.0;
 const TOP: f64 = 30.0;
 /// Half of what a node's box takes.
-const HALF_WIDTH: f64 = 40.0;
+const HALF_WIDTH: f64 = 44.0;
 const HALF_HEIGHT: f64 = 15.0;
 
 /// Nodes of a drawing; those nearest to what is wrong are kept.
