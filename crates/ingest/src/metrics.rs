@@ -84,6 +84,19 @@ pub const SNMP_PLAN_FAILURES: &str = "gannet_ingest_snmp_plan_failures_total";
 #[derive(Debug, Default)]
 pub struct PollsCounted(crate::snmp::poller::Counts);
 
+/// Messages of syslog, by `kind` of event.
+pub const SYSLOG_MESSAGES: &str = "gannet_ingest_syslog_messages_total";
+/// Those longer than the limit, of which the rest was cut.
+pub const SYSLOG_CUT: &str = "gannet_ingest_syslog_messages_cut_total";
+/// Those without a header that is known: neither priority nor time nor mark.
+pub const SYSLOG_BARE: &str = "gannet_ingest_syslog_messages_bare_total";
+/// Those whose connection ended before they did; what had come of them is stored.
+pub const SYSLOG_UNFINISHED: &str = "gannet_ingest_syslog_messages_unfinished_total";
+/// Senders connected over TCP.
+pub const SYSLOG_CONNECTIONS: &str = "gannet_ingest_syslog_connections";
+/// Connections that ended, by `reason` (`ended`, `idle`, `refused`, `length`, `error`, `shutdown`).
+pub const SYSLOG_CLOSED: &str = "gannet_ingest_syslog_connections_closed_total";
+
 /// What of the engine's sums has been counted.
 #[derive(Debug, Default)]
 pub struct Counted {

@@ -15,5 +15,6 @@ mod roundtrip;
 mod schema;
 mod service;
 mod snmp;
+mod syslog;
 mod truth;
 mod vendor;

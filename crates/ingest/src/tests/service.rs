@@ -17,7 +17,8 @@ use runtime::shutdown::Shutdown;
 
 use super::encode::{Message, plain_fields, plain_records};
 use crate::config::{IngestConfig, SpoolConfig};
-use crate::service::{IngestFeed, Listeners, Report, print, run};
+use crate::listeners::Listeners;
+use crate::service::{IngestFeed, Report, print, run};
 
 const EXPORTER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 3));
 const START: i64 = 1_700_000_000_000;
