@@ -339,6 +339,7 @@ fn reference_pages_are_what_would_be_made() {
     let mut samples = vec![
         ("schemas/flows.toml".to_string(), schema.to_string()),
         ("crates/ingest/src/metrics.rs".to_string(), code),
+        ("crates/xtask/src/reference.rs".to_string(), rust("")),
     ];
     let stale = |samples: &[(String, String)]| {
         let findings = reference::check(&Tree::of(samples.to_vec()));
