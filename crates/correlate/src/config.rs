@@ -104,6 +104,17 @@ const SYMPTOMS: [(&str, Sign); 12] = [
 // === impl Sign ===
 
 impl Sign {
+    /// How long the shipped rules look on before they speak (`config/rules.yaml`: their `for`, and
+    /// three windows of a level).
+    pub(crate) fn takes_ms(self) -> i64 {
+        match self {
+            Sign::ExporterTraffic | Sign::ExporterLoss => 180_000,
+            Sign::Utilization => 30_000,
+            Sign::Unreachable | Sign::Errors | Sign::Flapping => 20_000,
+            _ => 0,
+        }
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Sign::LinkDown => "link-down",

@@ -1,7 +1,7 @@
 //! From evidence to incidents: what detect found is taken in the order of its time, put together by
-//! the entity that it names (or, where it names none, by k-means over a window), and told as one
-//! incident with a life of its own. Where the topology is known, an incident is what one root explains
-//! (`engine::explain`). Judging what is an anomaly is detect's.
+//! the root that explains it where the topology is known, else by the entity that it names (or,
+//! where it names none, by k-means over a window), and told as one incident with a life of its own.
+//! Judging what is an anomaly is detect's.
 
 pub mod config;
 pub mod engine;

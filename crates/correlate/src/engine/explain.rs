@@ -45,6 +45,8 @@ struct Instance {
 
 /// Polls and messages overtake one another by so much.
 const SLACK_MS: i64 = 30_000;
+/// A root of a single anomaly that is less probable than this is a guess among several.
+const NAMED_MIN: f64 = 0.3;
 
 impl Book {
     /// Explains what is new, and puts it where it belongs.
@@ -163,8 +165,12 @@ impl Book {
             }
             let rivals = cover::rivals(seen.len(), &candidates, &chosen, *nth, leak);
             let root = &instances[*nth].root;
+            let own = rivals.iter().find(|r| instances[r.0].root == *root).map_or(0.0, |r| r.1);
+            if explains.len() == 1 && own < NAMED_MIN {
+                continue;
+            }
             let is_own = |r: &&(usize, f64)| instances[r.0].root == *root;
-            let probability = rivals.iter().find(is_own).map_or(0.0, |r| r.1);
+            let probability = own;
             let second = rivals.iter().find(|r| !is_own(r));
             let second = second.map(|(other, p)| (&instances[*other].root, *p));
             let spots: Vec<Spot> =
@@ -212,8 +218,12 @@ impl Book {
             instance.explains.iter().map(|(one, _)| &seen[*one].spot).collect();
         let missing = |spot: &Spot| !there.contains(spot) && !self.spots.contains_key(spot);
         let mut cost = instance.root.fault.prior().ln();
+        // What takes long to be noticed says that the rest is overdue.
+        let began = |one: &usize| seen[*one].opened_ms - seen[*one].spot.0.takes_ms();
+        let began_ms = instance.explains.iter().map(|(one, _)| began(one)).min();
+        let began_ms = began_ms.unwrap_or(instance.start_ms);
         for symptom in self.roots.symptoms(&instance.root).iter() {
-            if now_ms - instance.start_ms >= symptom.within_ms && missing(&symptom.spot) {
+            if now_ms - began_ms >= symptom.within_ms && missing(&symptom.spot) {
                 cost += (-symptom.p).ln_1p();
             }
         }

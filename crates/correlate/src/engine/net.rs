@@ -26,7 +26,8 @@ pub(super) struct Net {
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub name: String,
-    pub is_exporter: bool,
+    /// The address that its flows come from.
+    pub exporter: Option<String>,
     pub ports: Vec<u32>,
 }
 
@@ -305,7 +306,7 @@ impl Net {
 
     fn add_node(&mut self, element: &Element) {
         let node = self.node_named(&element.name);
-        self.nodes[node as usize].is_exporter = element.exporter.is_some();
+        self.nodes[node as usize].exporter.clone_from(&element.exporter);
         for address in element.address.iter().chain(&element.exporter) {
             self.addresses.insert(address.clone(), node);
         }

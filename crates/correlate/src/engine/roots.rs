@@ -154,8 +154,10 @@ impl Roots {
 
     pub fn entity(&self, root: &Root) -> Entity {
         match (root.fault, &root.place) {
-            (Fault::ExporterSilent, Place::Node(_)) => {
-                Entity { kind: "exporter".to_owned(), ..self.net.entity(&root.place) }
+            (Fault::ExporterSilent, Place::Node(node)) => {
+                let device = self.net.entity(&root.place);
+                let address = self.net.nodes[*node as usize].exporter.clone();
+                Entity { kind: "exporter".to_owned(), name: address.unwrap_or(device.name) }
             }
             _ => self.net.entity(&root.place),
         }
@@ -343,7 +345,7 @@ impl Shown<'_> {
     }
 
     fn silent(&mut self, node: u32) {
-        let p = if self.net.nodes[node as usize].is_exporter { SAID } else { MAYBE };
+        let p = if self.net.nodes[node as usize].exporter.is_some() { SAID } else { MAYBE };
         self.add(Sign::ExporterSilent, Place::Node(node), p, SLOW_MS);
         self.add(Sign::ExporterTraffic, Place::Node(node), MAYBE, SLOW_MS);
         self.add(Sign::ExporterLoss, Place::Node(node), MAYBE, SLOW_MS);
@@ -419,7 +421,7 @@ impl Shown<'_> {
     fn flood(&mut self, host: &str) {
         self.add(Sign::Flood, Place::Host(host.to_owned()), POLLED, POLLED_MS);
         for node in 0..self.net.nodes.len() as u32 {
-            if self.net.nodes[node as usize].is_exporter {
+            if self.net.nodes[node as usize].exporter.is_some() {
                 self.add(Sign::ExporterTraffic, Place::Node(node), MAYBE, SLOW_MS);
             }
         }
