@@ -383,12 +383,13 @@ pub fn run(
     let mut feed = IngestFeed::new(config, log.as_ref(), bus, instance, epoch, start)?;
     let drain = Duration::from_millis(config.drain_ms);
     let polling = polling(config, log, bus, instance, &clock, &feed.interfaces)?;
-    let (shared, fed) = receiving(config, &listeners, &clock, shutdown, |queue, shared| {
+    let received = receiving(config, &listeners, &clock, shutdown, |queue, shared| {
         feeding(&mut feed, queue, shared, &clock, polling.as_ref())
-    })?;
+    });
     if let Some(polling) = polling {
         polling.stop();
     }
+    let (shared, fed) = received?;
     fed?;
     let mut report = feed.finish(drain)?;
     report.kernel_drops = shared.kernel_drops.load(Ordering::Relaxed);

@@ -1,6 +1,7 @@
-//! Names beside numbers: the exporter's device and what its interfaces were called as of each flow's
-//! time. Done once a batch, with a small cache, since a batch has few exporters and interfaces. An
-//! interface that nobody knows leaves its columns empty; no flow waits or is dropped for it.
+//! Names beside numbers: the exporter's device and what its interfaces were called as of each
+//! flow's time. Done once a batch, with a small cache, since a batch has few exporters and
+//! interfaces. An interface that nobody knows leaves its columns empty; no flow waits or is dropped
+//! for it.
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 //! devices, as many at once as may be. What a poll gave goes to the publisher's thread, which alone
 //! promises times to readers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -12,7 +13,7 @@ use metrics::counter;
 use model::snmp::Response;
 use runtime::shutdown::Shutdown;
 use tokio::sync::mpsc::{Receiver as Steps, channel};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 
 use super::SnmpConfig;
 use super::plan::{Plan, Step};
@@ -67,6 +68,7 @@ impl Polling {
 /// Joins the group and polls what is ours.
 pub fn start(config: &SnmpConfig, process: &Process<'_>) -> std::io::Result<Polling> {
     let (out, polls) = sync_channel(config.queue_polls_max);
+    // Bounded: by `STEPS_MAX`.
     let (sender, steps) = channel(STEPS_MAX);
     let done = Shutdown::new();
     let Process { log, bus, domain, instance, .. } = *process;
@@ -98,6 +100,13 @@ struct Asking {
     counted: names::PollsCounted,
 }
 
+/// Requests on their way, bounded by `in_flight_max`.
+struct Answers {
+    agents: Arc<dyn Agents>,
+    tasks: JoinSet<Option<Response>>,
+    asked: HashMap<Id, Ask>,
+}
+
 // === impl Asking ===
 
 impl Asking {
@@ -117,10 +126,10 @@ impl Asking {
 
     /// Until the plan ends.
     async fn ask(&mut self, agents: Arc<dyn Agents>, mut steps: Steps<Step>) {
-        let mut answers: JoinSet<(Ask, Option<Response>)> = JoinSet::new();
+        let mut answers = Answers { agents, tasks: JoinSet::new(), asked: HashMap::new() };
         loop {
             for ask in self.poller.due(self.clock.now()) {
-                spawn(&mut answers, &agents, ask);
+                answers.begin(ask);
             }
             self.hand_on();
             let wait = self.wait();
@@ -130,14 +139,10 @@ impl Asking {
                     Some(step) => self.step(step),
                     None => return,
                 },
-                Some(answer) = answers.join_next() => {
-                    // A request that panicked is one without an answer; it has no ask to go with.
-                    let Ok((ask, response)) = answer else {
-                        continue;
-                    };
+                Some((ask, response)) = answers.next() => {
                     let next = self.poller.answer(&ask, self.clock.now(), response.as_ref());
                     if let Some(ask) = next {
-                        spawn(&mut answers, &agents, ask);
+                        answers.begin(ask);
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
@@ -177,11 +182,27 @@ impl Asking {
     }
 }
 
-fn spawn(answers: &mut JoinSet<(Ask, Option<Response>)>, agents: &Arc<dyn Agents>, ask: Ask) {
-    let agents = Arc::clone(agents);
-    answers.spawn(async move {
-        let limit = Duration::from_millis(u64::try_from(ask.limit_ms.max(1)).unwrap_or(1));
-        let response = agents.ask(&ask.target, &ask.request, limit).await;
-        (ask, response)
-    });
+// === impl Answers ===
+
+impl Answers {
+    fn begin(&mut self, ask: Ask) {
+        let (agents, asked) = (Arc::clone(&self.agents), ask.clone());
+        let task = self.tasks.spawn(async move {
+            let limit = Duration::from_millis(u64::try_from(ask.limit_ms.max(1)).unwrap_or(1));
+            agents.ask(&ask.target, &ask.request, limit).await
+        });
+        self.asked.insert(task.id(), asked);
+    }
+
+    /// The next answer; none while nothing is asked. A request that panicked has none.
+    async fn next(&mut self) -> Option<(Ask, Option<Response>)> {
+        let (id, response) = match self.tasks.join_next_with_id().await? {
+            Ok((id, response)) => (id, response),
+            Err(error) => {
+                tracing::error!(%error, "a request to a device has panicked");
+                (error.id(), None)
+            }
+        };
+        self.asked.remove(&id).map(|ask| (ask, response))
+    }
 }

@@ -5,4 +5,5 @@ mod agent;
 mod feed;
 mod poller;
 mod rates;
+mod udp;
 mod walks;

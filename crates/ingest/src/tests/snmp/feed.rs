@@ -67,7 +67,7 @@ fn feed(log: &dyn Log, bus: &BusConfig) -> IngestFeed {
     IngestFeed::new(&config, log, bus, "one", 1, START).expect("a feed")
 }
 
-fn metrics(log: &dyn Log, bus: &BusConfig) -> Vec<Metric> {
+pub fn metrics(log: &dyn Log, bus: &BusConfig) -> Vec<Metric> {
     let all = batches(log, bus, "metrics.v1").into_iter();
     let rows = all.filter(|(_, meta, _)| !meta.is_heartbeat());
     rows.flat_map(|(.., batch)| Metric::from_batch(&batch).expect("rows")).collect()
