@@ -8,7 +8,7 @@ use runtime::active_config::WhileLive;
 
 use crate::config::{self, Stage};
 use crate::topics::What;
-use crate::{activate, check, decode, demo, inventory, listen, network, run, tail, topics};
+use crate::{activate, check, decode, demo, inventory, listen, network, run, simnet, tail, topics};
 
 const EXIT_CODES: &str = "Exit codes: 0 done or drained, 1 failed, 2 the configuration or the \
     command line is wrong, 3 the drain's deadline passed, 130 a second Ctrl-C.\n\
@@ -36,6 +36,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// A simulated network that sends flows, live or from the past
     Sim(network::SimArgs),
+    /// A simulated network of routers and switches, live on loopback: flows, SNMP, syslog
+    Network(simnet::NetworkArgs),
     /// Decode captures and datagrams from files
     Decode(decode::DecodeArgs),
     /// Compare the topics with the configuration, or make them so
@@ -132,6 +134,7 @@ impl Cli {
             Command::All(args) => all(args),
             Command::Demo(args) => demo::run(&args),
             Command::Sim(args) => network::run(args),
+            Command::Network(args) => simnet::run(&args),
             Command::Decode(args) => decode::run(&args, out),
             Command::Topics(args) => {
                 topics::run(args.what, &config::load(&args.config.config)?.value, out)

@@ -13,6 +13,7 @@ pub mod inventory;
 pub mod listen;
 pub mod network;
 pub mod run;
+pub mod simnet;
 pub mod stages;
 pub mod tail;
 pub mod topics;

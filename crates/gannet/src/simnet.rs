@@ -1,0 +1,123 @@
+//! `gannet network`: the simulated network of routers and switches, live on loopback. It speaks
+//! SNMP, syslog and flows at addresses of its own, and breaks on command; the inventory that it
+//! writes is what an operator would know of it. Nothing of it knows Gannet.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use runtime::process::handle_signals;
+use runtime::shutdown::Shutdown;
+use runtime::task::{Clock, SystemClock};
+use sim::Pace;
+use sim::net::{Fault, Net, Params, Placed, ServeOptions};
+
+#[derive(Debug, Args)]
+pub struct NetworkArgs {
+    /// What breaks: none, link-down, cut, group-down, saturation, cpu, flapping, syn-flood,
+    /// silent-exporter or node-down
+    #[arg(long, default_value = "none", value_parser = fault)]
+    fault: Fault,
+    /// Seconds from the start to the fault
+    #[arg(long, default_value_t = 60)]
+    after: u64,
+    /// The same seed makes the same network, and breaks it at the same place
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Devices accept a repair and do not do it
+    #[arg(long)]
+    deaf: bool,
+    /// Where the devices send their flows
+    #[arg(long, default_value = "127.0.0.1:2055")]
+    flows_to: SocketAddr,
+    /// Where the devices send their syslog
+    #[arg(long, default_value = "127.0.0.1:5514")]
+    syslog_to: SocketAddr,
+    /// UDP port of every device's SNMP agent; 0: one that is free
+    #[arg(long, default_value_t = 1161)]
+    snmp_port: u16,
+    /// TCP port of every device's command line; 0: one that is free
+    #[arg(long, default_value_t = 2323)]
+    command_port: u16,
+    /// Write the network's inventory there, for `gannet inventory apply`
+    #[arg(long, value_name = "FILE")]
+    inventory: Option<PathBuf>,
+    /// Write what is true of this run to a file, as JSON lines; no stage reads it
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
+}
+
+pub fn run(args: &NetworkArgs) -> Result<()> {
+    let shutdown = Shutdown::new();
+    handle_signals(shutdown.clone())?;
+    let now_ms = SystemClock::default().wall_ms();
+    let net = Net::new(params(args, now_ms));
+    write_truth(args, &net)?;
+    let options = ServeOptions {
+        flows_to: args.flows_to,
+        syslog_to: args.syslog_to,
+        snmp_port: args.snmp_port,
+        command_port: args.command_port,
+        ..ServeOptions::default()
+    };
+    let devices = net.devices().count();
+    let pace = Pace { origin_ms: now_ms, speed: 1.0 };
+    let stop = Arc::new(AtomicBool::new(false));
+    let served = sim::net::serve(net, options, pace, stop)?;
+    let bound = served.bound;
+    if let Some(path) = &args.inventory {
+        // The ports are known only now.
+        let known = Net::new(Params { snmp_port: bound.snmp_port, ..params(args, now_ms) });
+        fs::write(path, known.inventory())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    println!(
+        "{devices} devices: SNMP on port {}, command lines on port {}, flows to udp://{}, syslog \
+         to udp://{}; Ctrl-C ends",
+        bound.snmp_port, bound.command_port, args.flows_to, args.syslog_to
+    );
+    shutdown.wait(Duration::MAX);
+    served.stop();
+    Ok(())
+}
+
+fn params(args: &NetworkArgs, start_ms: i64) -> Params {
+    let placed = Placed { fault: args.fault, after_s: args.after, for_s: None, at: None };
+    let faults = if args.fault == Fault::None { Vec::new() } else { vec![placed] };
+    let (seed, deaf, snmp_port) = (args.seed, args.deaf, args.snmp_port);
+    Params { seed, start_ms, faults, deaf, snmp_port, ..Params::default() }
+}
+
+fn write_truth(args: &NetworkArgs, net: &Net) -> Result<()> {
+    let Some(path) = &args.truth else {
+        return Ok(());
+    };
+    let lines = net.truth().into_iter().map(|line| serde_json::to_string(&line));
+    let lines = lines.collect::<Result<Vec<String>, _>>()?;
+    fs::write(path, lines.join("\n") + "\n")
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn fault(text: &str) -> Result<Fault, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the simulated network writes down is what an inventory may say.
+    #[test]
+    fn the_networks_inventory_is_one() {
+        let net = Net::new(Params::default());
+        let inventory = crate::inventory::load_text("net", &net.inventory());
+        let inventory = inventory.unwrap_or_else(|error| panic!("{error}"));
+        assert!(inventory.devices.len() >= 12);
+        assert!(inventory.management.is_some());
+    }
+}
