@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bus::config::TopicsConfig;
 use bus::{
     BusConfig, EmbeddedLog, Log, Meta, Name, Outgoing, Producer, ReadEvent, Record, Time, Where,
     Writer, frame, heartbeat,
@@ -17,6 +18,8 @@ use runtime::task::{LoopOptions, run};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
+/// A hundred years.
+const YEARS_DAYS: u64 = 36_500;
 
 /// All tasks of detect, as they write to evidence.
 struct Detect {
@@ -127,6 +130,18 @@ fn anomaly(kind: AnomalyKind, second: i64) -> Anomaly {
     }
 }
 
+/// Two partitions each, kept whatever the time: a test's times may be long past, and a broker
+/// deletes by them.
+pub fn kept() -> TopicsConfig {
+    TopicsConfig {
+        partitions: 2,
+        partitions_other: 2,
+        retention_hours: 24 * YEARS_DAYS,
+        signals_retention_days: YEARS_DAYS,
+        ..TopicsConfig::default()
+    }
+}
+
 /// Records with rows (the mirror has no such header: all of its).
 pub fn records(log: &dyn Log, topic: &str) -> Vec<Record> {
     let mut reader = log.reader().unwrap();
@@ -190,11 +205,7 @@ fn so_it_does_on_kafka() {
         engine: bus::config::Engine::Kafka,
         prefix: format!("incidents-{}.", std::process::id()),
         kafka: bus::config::KafkaConfig { bootstrap, ..Default::default() },
-        topics: bus::config::TopicsConfig {
-            partitions: 2,
-            partitions_other: 2,
-            ..Default::default()
-        },
+        topics: kept(),
         ..BusConfig::default()
     };
     let log = bus::open(&bus).unwrap();

@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use runtime::shutdown::Shutdown;
 use runtime::task::{LoopOptions, Stage, run};
 
-use crate::incidents::records;
+use crate::incidents::{kept, records};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
@@ -315,19 +315,11 @@ fn so_it_is_on_kafka() {
         return;
     };
     let make = |name: &str| {
-        let topics = bus::config::TopicsConfig {
-            partitions: 2,
-            partitions_other: 2,
-            // The input's time is long past, and a broker deletes by it.
-            retention_hours: 24 * 365 * 20,
-            signals_retention_days: 365 * 20,
-            ..Default::default()
-        };
         let bus = BusConfig {
             engine: bus::config::Engine::Kafka,
             prefix: format!("rebuild-{name}-{}.", std::process::id()),
             kafka: bus::config::KafkaConfig { bootstrap: bootstrap.clone(), ..Default::default() },
-            topics,
+            topics: kept(),
             ..BusConfig::default()
         };
         (bus::open(&bus).unwrap(), bus)

@@ -1,12 +1,14 @@
 //! A device's own command line. Commands say a state and not a change, so that the same one twice
 //! is as good as once; `show policies` prints what was added in the words that added it.
 //!
-//!     show interfaces | show policies | show cpu
-//!     rate-limit add NAME src ADDR dst ADDR mbps N
-//!     rate-limit remove NAME
-//!     drop add NAME dst ADDR protocol tcp [flags syn]
-//!     drop remove NAME
-//!     interface NAME up|down
+//! ```text
+//! show interfaces | show policies | show cpu
+//! rate-limit add NAME src ADDR dst ADDR mbps N
+//! rate-limit remove NAME
+//! drop add NAME dst ADDR protocol tcp [flags syn]
+//! drop remove NAME
+//! interface NAME up|down
+//! ```
 
 use std::fmt;
 use std::net::Ipv4Addr;
