@@ -23,6 +23,8 @@ MEMBER = pa.struct(
     + [pa.field("why", pa.string(), False)]
 )
 
+GATE = pa.struct([pa.field(name, pa.string(), False) for name in ("name", "verdict", "reason")])
+
 # The type names of the schema files.
 TYPES = {
     "utf8": pa.string(),
@@ -39,6 +41,8 @@ TYPES = {
     "timestamp_ms": UTC_MS,
     "list<uint32>": pa.list_(pa.uint32()),
     "list<float64>": pa.list_(pa.float64()),
+    "list<utf8>": pa.list_(pa.string()),
+    "list<gate>": pa.list_(GATE),
     "list<contributor>": pa.list_(CONTRIBUTOR),
     "list<member>": pa.list_(MEMBER),
 }
