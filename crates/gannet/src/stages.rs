@@ -25,10 +25,9 @@ pub struct Prepared {
 impl Prepared {
     pub fn new(config: &Config, stages: &[Stage]) -> Result<Prepared> {
         let listeners = match stages.contains(&Stage::Ingest) {
-            true => Some(
-                Listeners::bind(&config.ingest)
-                    .context("cannot receive (change ingest.listen, or GANNET__INGEST__LISTEN)")?,
-            ),
+            true => Some(Listeners::bind(&config.ingest).context(
+                "cannot receive flows (change ingest.listen, or GANNET__INGEST__LISTEN)",
+            )?),
             false => None,
         };
         let rules = match stages.contains(&Stage::Detect) {
@@ -39,7 +38,8 @@ impl Prepared {
     }
 
     pub fn addresses(&self) -> Vec<String> {
-        self.listeners.iter().flat_map(Listeners::names).collect()
+        let listeners = self.listeners.iter().flat_map(Listeners::addresses);
+        listeners.map(|address| format!("udp://{address}")).collect()
     }
 
     /// Threads of all stages that were prepared; each says in `readiness` when its tasks are

@@ -3,7 +3,6 @@
 //! DataFusion. It leaves windows, panes, accumulators and their limits to `detect`, and it neither
 //! reads a clock nor does I/O.
 
-mod ask;
 mod check;
 mod cut;
 mod drive;
@@ -27,7 +26,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 
-pub use ask::{Answer, AskError, AskLimits, Asked, ask};
 pub use cut::{CutPlan, OutputKey};
 pub use error::{PlanError, Refusal, SqlError};
 pub use filter::RowFilter;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 
-use xtask::{compose, fuzz, kafka, lab, python, reference, suite, tidy, workspace};
+use xtask::{compose, fuzz, kafka, lab, python, suite, tidy, workspace};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Build, test and check Gannet")]
@@ -34,8 +34,6 @@ enum Command {
         #[arg(long)]
         promise: bool,
     },
-    /// Make the pages of docs/reference from the code and the schemas
-    Docs,
     /// Apache Kafka on this machine
     #[command(subcommand)]
     Kafka(Kafka),
@@ -110,7 +108,6 @@ fn run(command: Command) -> Result<bool> {
             return suite::run(&suite::Options { fast, require, only });
         }
         Command::Tidy { promise } => run_tidy(promise)?,
-        Command::Docs => println!("{}", reference::write(&workspace::root())?.join(", ")),
         Command::Kafka(command) => run_kafka(command)?,
         Command::Compose => {
             let python = python::interpreter()?;

@@ -20,8 +20,6 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::reference;
-
 pub use tree::Tree;
 
 /// One breach of one rule.
@@ -53,7 +51,6 @@ const RULES: &[(&str, Rule)] = &[
     ("pages", pages::check),
     ("schemas only grow", schemas::check),
     ("sources", sources::check),
-    ("reference", reference::check),
 ];
 
 /// All findings in the repository at `root`, in order of file and line.

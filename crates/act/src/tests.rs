@@ -1,7 +1,0 @@
-//! Executions from incident to end, in memory.
-
-mod crash;
-mod gates;
-mod rig;
-mod service;
-mod walk;
