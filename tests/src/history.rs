@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::process::{binary, page};
+use crate::process::{binary, copied, page};
 
 /// The log's records; its file has about twice as much. Less than the days would need, so that the
 /// oldest must go.
@@ -159,10 +159,7 @@ impl Running {
     fn start(options: &HistoryOptions) -> Result<Running> {
         let dir = tempfile::tempdir()?;
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
-        for name in ["gannet.yaml", "rules.yaml"] {
-            fs::copy(shipped.join(name), dir.path().join(name))
-                .with_context(|| format!("no {name} in {}", shipped.display()))?;
-        }
+        copied(&shipped, dir.path())?;
         let admin = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let output = fs::File::create(dir.path().join("output"))?;
         let mut command = Command::new(binary()?);

@@ -2,6 +2,7 @@
 //! benches use them as a library.
 
 pub mod bench;
+pub mod browser;
 pub mod conformance;
 pub mod crash;
 pub mod cut;
@@ -14,8 +15,9 @@ mod incidents;
 pub mod process;
 #[cfg(test)]
 mod rebuild;
-pub mod stall;
 #[cfg(test)]
 mod refusals;
+pub mod scenarios;
+pub mod stall;
 #[cfg(test)]
 mod windows;

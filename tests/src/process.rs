@@ -35,6 +35,21 @@ pub struct Gannet {
     log: PathBuf,
 }
 
+/// Copies a folder's files into another, and those of the folders in it.
+pub fn copied(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("no folder {}", from.display()))? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fs::create_dir_all(&to)?;
+            copied(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), &to)?;
+        }
+    }
+    Ok(())
+}
+
 /// An address of loopback that nobody had a moment ago.
 pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
@@ -51,6 +66,7 @@ impl Gannet {
         let output = fs::File::create(&log)?;
         let mut command = Command::new(binary()?);
         command.args(args).current_dir(folder).env("GANNET__ADMIN__LISTEN", admin.to_string());
+        command.env("GANNET__CONSOLE__LISTEN", "127.0.0.1:0");
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         Ok(Gannet { name, admin, child: command.spawn()?, log })
     }
@@ -191,8 +207,8 @@ pub fn v5_datagram(sequence: u32, seconds: u32) -> Vec<u8> {
     bytes
 }
 
-pub mod site;
 #[cfg(test)]
 mod print;
+pub mod site;
 #[cfg(test)]
 mod tests;

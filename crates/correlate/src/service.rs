@@ -29,6 +29,7 @@ impl CorrelateStage {
             topics: Arc::new(Topics {
                 incidents: bus.topic("incidents.v1"),
                 json: bus.topic("incidents.json.v1"),
+                topology: bus.topic("topology.v1"),
             }),
             evidence: bus.topic("evidence.v1"),
             // Rules with a window speak through score, those without through rollup (DESIGN §5).
@@ -56,7 +57,7 @@ impl Stage for CorrelateStage {
     }
 
     fn outputs(&self) -> Vec<String> {
-        vec![self.topics.incidents.clone()]
+        vec![self.topics.incidents.clone(), self.topics.topology.clone()]
     }
 
     fn mirrors(&self) -> Vec<String> {

@@ -18,8 +18,9 @@ fn config() -> CorrelateConfig {
     CorrelateConfig { resolve_after_s: 60, reopen_within_s: 120, ..CorrelateConfig::default() }
 }
 
-fn engine(config: CorrelateConfig) -> Correlator {
-    let topics = Topics { incidents: "incidents".into(), json: "json".into() };
+pub(crate) fn engine(config: CorrelateConfig) -> Correlator {
+    let topics =
+        Topics { incidents: "incidents".into(), json: "json".into(), topology: "topology".into() };
     Correlator::new(Arc::new(config), Arc::new(topics))
 }
 
@@ -55,7 +56,7 @@ fn loose(rule: &str, id: &str, second: i64, kind: AnomalyKind) -> Anomaly {
 }
 
 /// What one message makes.
-fn message(
+pub(crate) fn message(
     engine: &mut Correlator,
     schema: &str,
     payload: Bytes,
@@ -115,7 +116,7 @@ fn run(config: CorrelateConfig, rows: &[Anomaly], until_s: i64) -> Vec<Incident>
     all
 }
 
-fn count(out: &Outputs, metric: &str) -> u64 {
+pub(crate) fn count(out: &Outputs, metric: &str) -> u64 {
     out.counts().iter().filter(|c| c.metric == metric).map(|c| c.step).sum()
 }
 

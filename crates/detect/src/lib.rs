@@ -10,5 +10,5 @@ pub mod rules;
 pub mod stage;
 
 pub use config::{ConfigError, DetectConfig};
-pub use rules::{RuleError, RuleSet, check_rules};
+pub use rules::{Rule, RuleError, RuleSet, check_rules};
 pub use stage::{RollupStage, ScoreStage, Topics};

@@ -14,7 +14,7 @@ pub fn run(config: &Config, while_live: WhileLive, out: &mut dyn Write) -> Resul
     let instance = config.instance();
     let publisher = Publisher { instance: &instance, now_ms: SystemClock::default().wall_ms() };
     for stage in Stage::ALL {
-        let decisive = config.decisive(stage)?;
+        let Some(decisive) = config.decisive(stage)? else { continue };
         let groups = stage.groups();
         let serial = activate(&*log, &config.bus, &decisive, groups, publisher, while_live)?;
         let (name, fingerprint) = (stage.name(), &decisive.fingerprint);

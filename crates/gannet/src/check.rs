@@ -13,11 +13,17 @@ use crate::config::{self, Config};
 pub fn run(path: &Path, dump: bool, out: &mut dyn Write) -> Result<()> {
     let loaded = config::load(path)?;
     rules(&loaded)?;
+    let config = &loaded.value;
     match dump {
         true => write!(out, "{}", loaded.dump()?)?,
         false => {
-            let count = loaded.value.detect.rules.len();
-            writeln!(out, "{} is valid, its {count} rules can be run", path.display())?;
+            let rules = config.detect.rules.len();
+            let playbooks = config.library.playbooks.len();
+            writeln!(
+                out,
+                "{} is valid: its {rules} rules can be run, its {playbooks} playbooks are bound",
+                path.display()
+            )?;
         }
     }
     Ok(())
@@ -43,6 +49,12 @@ pub fn rules(loaded: &Loaded<Config>) -> Result<(), ConfigError> {
         let named = |name: &String| detect.rules.iter().rposition(|rule| rule.name == *name);
         let index = error.rule.as_ref().and_then(named).unwrap_or_default();
         diagnostics.push(diagnostic(loaded, index, &error));
+    }
+    // Playbooks' conditions are rules of other files.
+    if diagnostics.is_empty()
+        && let Err(error) = loaded.value.detect_with_playbooks()?.load()
+    {
+        diagnostics.push(Diagnostic::new(format!("a playbook's condition: {error}")));
     }
     if diagnostics.is_empty() { Ok(()) } else { Err(ConfigError { diagnostics }) }
 }

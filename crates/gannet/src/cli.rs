@@ -8,13 +8,16 @@ use runtime::active_config::WhileLive;
 
 use crate::config::{self, Stage};
 use crate::topics::What;
-use crate::{activate, check, decode, demo, inventory, listen, network, run, simnet, tail, topics};
+use crate::{
+    activate, approve, check, decode, demo, inventory, listen, network, playbook, run, simnet,
+    tail, topics,
+};
 
 const EXIT_CODES: &str = "Exit codes: 0 done or drained, 1 failed, 2 the configuration or the \
     command line is wrong, 3 the drain's deadline passed, 130 a second Ctrl-C.\n\
     Variables: GANNET__SECTION__KEY overrides a key of the configuration, RUST_LOG its log level.";
 
-/// Streaming AIOps for networks: flows in, incidents out.
+/// Streaming AIOps for networks: telemetry in, incidents and verified repairs out.
 #[derive(Debug, Parser)]
 #[command(name = "gannet", version, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -30,9 +33,13 @@ enum Command {
     Detect(StageArgs),
     /// Put anomalies together to incidents
     Correlate(StageArgs),
+    /// Plan repairs, and make those that are approved
+    Act(StageArgs),
+    /// Pages: incidents, repairs to approve, what comes in
+    Console(StageArgs),
     /// Every stage in one process, on the embedded log
     All(AllArgs),
-    /// A network with a fault and all stages, in memory; needs nothing
+    /// A simulated network with a fault, and all stages, in memory; needs nothing
     Demo(demo::DemoArgs),
     /// A simulated network that sends flows, live or from the past
     Sim(network::SimArgs),
@@ -48,6 +55,11 @@ enum Command {
     /// The devices, links and services to watch
     #[command(subcommand)]
     Inventory(inventory::InventoryCommand),
+    /// Playbooks and what binds their actions
+    #[command(subcommand)]
+    Playbook(playbook::PlaybookCommand),
+    /// Approve or reject a plan, by its hash
+    Approve(approve::ApproveArgs),
     /// Check the configuration and plan each rule
     Check(CheckArgs),
     /// Show the rows of a topic
@@ -131,6 +143,8 @@ impl Cli {
             Command::Ingest(args) => ingest(args),
             Command::Detect(args) => stage(args, &[Stage::Detect]),
             Command::Correlate(args) => stage(args, &[Stage::Correlate]),
+            Command::Act(args) => stage(args, &[Stage::Act]),
+            Command::Console(args) => stage(args, &[Stage::Console]),
             Command::All(args) => all(args),
             Command::Demo(args) => demo::run(&args),
             Command::Sim(args) => network::run(args),
@@ -144,6 +158,8 @@ impl Cli {
                 activate::run(&config::load(&config.config)?.value, while_live, out)
             }
             Command::Inventory(command) => inventory::run(&command, out),
+            Command::Playbook(command) => playbook::run(&command, out),
+            Command::Approve(args) => approve::run(&args, out),
             Command::Check(args) => check::run(&args.config.config, args.dump, out),
             Command::Tail(args) => tail::run(&args, out),
             Command::Version => {
@@ -180,6 +196,7 @@ fn all(args: AllArgs) -> Result<()> {
     if args.in_memory {
         config.bus.embedded.path = None;
         config.ingest.spool.path = None;
+        config.console.store.path = None;
     }
     run::run(loaded, &Stage::ALL)
 }

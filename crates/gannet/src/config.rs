@@ -2,13 +2,17 @@
 //! of a section mean is in that stage's `config.rs`.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use act::{ActConfig, Library};
 use bus::BusConfig;
+use console::ConsoleConfig;
 use correlate::CorrelateConfig;
-use detect::DetectConfig;
+use detect::{DetectConfig, Rule};
+use drivers::DriversConfig;
 use garde::Validate;
 use ingest::IngestConfig;
-use runtime::active_config::{ActiveConfigError, Decisive};
+use runtime::active_config::Decisive;
 use runtime::admin::AdminConfig;
 use runtime::config::{ConfigError, ConfigSource, Loaded, load as load_source};
 use runtime::process::ProcessConfig;
@@ -35,6 +39,16 @@ pub struct Config {
     pub detect: DetectConfig,
     #[garde(dive)]
     pub correlate: CorrelateConfig,
+    #[garde(dive)]
+    pub act: ActConfig,
+    #[garde(dive)]
+    pub drivers: DriversConfig,
+    #[garde(dive)]
+    pub console: ConsoleConfig,
+    /// The playbooks that `act` names, as they were read with this configuration.
+    #[serde(skip)]
+    #[garde(skip)]
+    pub library: Arc<Library>,
 }
 
 /// A stage as the command line names it. Detect is two task loops.
@@ -43,6 +57,8 @@ pub enum Stage {
     Ingest,
     Detect,
     Correlate,
+    Act,
+    Console,
 }
 
 /// What ingest's rows depend on. Receivers, buffers and limits are each instance's own.
@@ -51,9 +67,31 @@ struct IngestDecisive<'a> {
     domain: &'a str,
 }
 
-/// Reads a configuration with this process's environment.
+/// What act's rows depend on. Where its files lie, and what stops it, is each instance's own.
+#[derive(Serialize)]
+struct ActDecisive<'a> {
+    act: ActConfig,
+    library: &'a Library,
+}
+
+/// The rules that playbooks' conditions are.
+#[derive(Deserialize, Validate)]
+struct PlaybookRules {
+    #[garde(skip)]
+    rules: Vec<Rule>,
+}
+
+/// Reads a configuration with this process's environment, and the playbooks that it names.
 pub fn load(path: &Path) -> Result<Loaded<Config>, ConfigError> {
-    load_source(ConfigSource::file(path).with_environment())
+    let mut loaded: Loaded<Config> = load_source(ConfigSource::file(path).with_environment())?;
+    let config = &mut loaded.value;
+    // From anywhere the same files, in a dump too.
+    let folder = path.parent().and_then(|folder| folder.join(".").canonicalize().ok());
+    config.act = config.act.clone().below(&folder.unwrap_or_default());
+    if let Some(paths) = config.act.paths() {
+        config.library = Arc::new(act::check(&paths)?);
+    }
+    Ok(loaded)
 }
 
 /// It is part of group members' names, transactional ids and headers.
@@ -82,34 +120,67 @@ impl Config {
         if host.is_empty() { "instance".to_owned() } else { host }
     }
 
-    /// What the outputs of a stage depend on.
-    pub fn decisive(&self, stage: Stage) -> Result<Decisive, ActiveConfigError> {
-        let name = stage.name();
-        match stage {
-            Stage::Ingest => Decisive::of(name, &IngestDecisive { domain: &self.ingest.domain }),
-            Stage::Detect => Decisive::of(name, &self.detect),
-            Stage::Correlate => Decisive::of(name, &self.correlate),
+    /// Detect's section with the rules that playbooks' conditions are.
+    pub fn detect_with_playbooks(&self) -> Result<DetectConfig, ConfigError> {
+        let mut detect = self.detect.clone();
+        let list = self.library.rules_yaml();
+        if !list.is_empty() {
+            let text = format!("rules:\n{list}");
+            let more: Loaded<PlaybookRules> = load_source(ConfigSource::text("playbooks", &text))?;
+            detect.rules.extend(more.value.rules);
         }
+        Ok(detect)
+    }
+
+    /// What the outputs of a stage depend on; of the console's, nothing.
+    pub fn decisive(&self, stage: Stage) -> anyhow::Result<Option<Decisive>> {
+        let name = stage.name();
+        let decisive = match stage {
+            Stage::Ingest => Decisive::of(name, &IngestDecisive { domain: &self.ingest.domain }),
+            Stage::Detect => Decisive::of(name, &self.detect_with_playbooks()?),
+            Stage::Correlate => Decisive::of(name, &self.correlate),
+            Stage::Act => {
+                let act = ActConfig {
+                    playbooks: None,
+                    actions: None,
+                    kill_switch: None,
+                    ..self.act.clone()
+                };
+                Decisive::of(name, &ActDecisive { act, library: &self.library })
+            }
+            Stage::Console => return Ok(None),
+        };
+        Ok(Some(decisive?))
+    }
+
+    /// The fingerprint of what a stage's outputs depend on; empty where that is nothing.
+    pub fn fingerprint(&self, stage: Stage) -> anyhow::Result<String> {
+        Ok(self.decisive(stage)?.map(|decisive| decisive.fingerprint).unwrap_or_default())
     }
 }
 
 // === impl Stage ===
 
 impl Stage {
-    pub const ALL: [Stage; 3] = [Stage::Ingest, Stage::Detect, Stage::Correlate];
+    pub const ALL: [Stage; 5] =
+        [Stage::Ingest, Stage::Detect, Stage::Correlate, Stage::Act, Stage::Console];
 
     pub fn name(self) -> &'static str {
         match self {
             Stage::Ingest => "ingest",
             Stage::Detect => "detect",
             Stage::Correlate => "correlate",
+            Stage::Act => "act",
+            Stage::Console => "console",
         }
     }
 
-    /// The consumer groups of its instances. Ingest reads nothing and has none.
+    /// The consumer groups of its instances. The console reads all of what it reads.
     pub fn groups(self) -> &'static [&'static str] {
         match self {
-            Stage::Ingest => &[],
+            Stage::Ingest => &["poller"],
+            Stage::Console => &[],
+            Stage::Act => &["act"],
             Stage::Detect => &["rollup", "score"],
             Stage::Correlate => &["correlate"],
         }

@@ -1,82 +1,138 @@
-//! `gannet demo`: a simulated network with a SYN flood and every stage, in one process and in
+//! `gannet demo`: the simulated network with a fault, and every stage, in one process and in
 //! memory. The network's last minutes go first, in simulated receive time, so that the models have
-//! a past; then it sends live. Nothing is read or written but the terminal and loopback.
+//! a past; then it lives. The configuration is the shipped one; nothing is read or written but the
+//! terminal and loopback.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use bus::Log;
 use clap::Args;
-use runtime::config::{ConfigSource, Loaded, load};
+use runtime::config::Loaded;
 use runtime::process::StageThread;
 use runtime::shutdown::Shutdown;
 use runtime::task::{Clock, SystemClock};
+use sim::Pace;
+use sim::net::{Fault, Net, Params, Placed, ServeOptions, Sockets};
 
 use crate::config::{Config, Stage};
-use crate::network;
 use crate::run::run_with;
+use crate::stages::Addresses;
+use crate::{inventory, shipped, simnet};
 
 mod story;
+mod tell;
 
-/// The shipped rules: the demo reads no file.
-const RULES: &str = include_str!("../../../config/rules.yaml");
+pub use story::{Ending, Story};
 
 /// Seconds of network time before the demo begins. The flood rule is usable after 60 s.
-const HISTORY_S: u64 = 300;
-/// Seconds of live traffic before the flood.
-const CALM_S: u64 = 8;
+const HISTORY_S: u64 = 120;
+/// Seconds of live traffic before the fault.
+const CALM_S: u64 = 5;
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// The same seed makes the same network
+    /// What breaks: link-down, saturation, cpu, flapping, syn-flood, silent-exporter, cut,
+    /// group-down, node-down or none
+    #[arg(long, default_value = "link-down", value_parser = simnet::fault)]
+    fault: Fault,
+    /// The same seed makes the same network, and breaks it at the same place
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Approve the plan in the person's place, as `gannet approve` would
+    #[arg(long)]
+    approve: bool,
+    /// End when the repair has ended: 0 where it is verified, 1 where it is not
+    #[arg(long)]
+    exit_after_repair: bool,
+    /// Devices accept a repair and do not do it
+    #[arg(long)]
+    deaf: bool,
 }
 
 pub fn run(args: &DemoArgs) -> Result<()> {
     let begun = Instant::now();
-    let loaded = configuration()?;
+    let sockets = Sockets::bind(0, 0).context("cannot bind the simulated devices")?;
+    let bound = sockets.bound;
+    let loaded = configuration(bound.command_port)?;
     let config = loaded.value.clone();
-    let scenario = scenario(args.seed);
-    story::opening(&scenario, CALM_S);
-    let shutdown = Shutdown::new();
-    let begin = shutdown.clone();
-    run_with(loaded, &Stage::ALL, &shutdown, |log, addresses| {
-        let address = addresses.first().and_then(|a| a.trim_start_matches("udp://").parse().ok());
-        let to: SocketAddr = address.context("no address to send flows to")?;
-        let now_ms = SystemClock::default().wall_ms();
-        let (live, _) = network::feed(&config, &**log, &scenario, now_ms, &begin)?;
-        story::past(begun.elapsed(), HISTORY_S);
-        let (log, topic) = (Arc::clone(log), config.bus.topic("incidents.v1"));
+    let mut net = Net::new(params(args, bound.snmp_port));
+    let story = Story {
+        begun,
+        patience: story::patience(args.fault),
+        approve: args.approve,
+        ending: if args.exit_after_repair { Ending::AfterRepair } else { Ending::WhenTold },
+    };
+    tell::opening(&net, args.fault, CALM_S);
+    run_with(loaded, &Stage::ALL, &Shutdown::new(), |log, addresses| {
+        let to = destinations(addresses)?;
+        let live_ms = net.params().start_ms + HISTORY_S as i64 * 1_000;
+        past(&config, &**log, &mut net, live_ms)?;
+        let (log, page) = (Arc::clone(log), addresses.pages.clone().unwrap_or_default());
         Ok(vec![
-            StageThread::new("network", move |shutdown| {
-                network::send(live, to, &shutdown).map(|_| ())
-            }),
-            StageThread::new("story", move |shutdown| story::tell(&*log, &topic, begun, &shutdown)),
+            StageThread::new("network", move |shutdown| live(sockets, net, to, live_ms, &shutdown)),
+            StageThread::new("story", move |shutdown| story.tell(&*log, &config, &page, &shutdown)),
         ])
     })
 }
 
-/// Ports of the kernel's choice on loopback, logs only of what goes wrong.
-pub(crate) fn configuration() -> Result<Loaded<Config>> {
-    let indented: String = RULES.lines().map(|line| format!("    {line}\n")).collect();
-    let text = format!(
-        "instance: demo\n\
-         admin: {{ listen: '127.0.0.1:0' }}\n\
-         telemetry: {{ log: warn }}\n\
-         bus: {{ engine: embedded }}\n\
-         ingest: {{ listen: ['udp://127.0.0.1:0'], sockets: 1 }}\n\
-         detect:\n  rules:\n{indented}"
-    );
-    Ok(load(ConfigSource::text("the demo's configuration", &text))?)
+/// The shipped configuration, with the simulated devices' own port.
+pub(crate) fn configuration(command_port: u16) -> Result<Loaded<Config>> {
+    shipped::in_memory(&[("GANNET__DRIVERS__SIM__PORT", command_port.to_string())])
 }
 
-fn scenario(seed: u64) -> sim::Scenario {
-    let params = sim::Params {
+fn params(args: &DemoArgs, snmp_port: u16) -> Params {
+    let after_s = HISTORY_S + CALM_S;
+    let placed = Placed { fault: args.fault, after_s, for_s: None, at: None };
+    Params {
+        seed: args.seed,
         start_ms: SystemClock::default().wall_ms() - HISTORY_S as i64 * 1_000,
-        event_after_s: HISTORY_S + CALM_S,
-        ..sim::Params::default()
+        faults: if args.fault == Fault::None { Vec::new() } else { vec![placed] },
+        deaf: args.deaf,
+        snmp_port,
+        ..Params::default()
+    }
+}
+
+/// Where the network sends its flows and its syslog.
+#[derive(Clone, Copy)]
+struct Destinations {
+    flows: SocketAddr,
+    syslog: SocketAddr,
+}
+
+fn destinations(addresses: &Addresses) -> Result<Destinations> {
+    let of = |scheme: &str| {
+        let mut found = addresses.listeners.iter().filter_map(|name| name.strip_prefix(scheme));
+        let address = found.next().with_context(|| format!("nobody listens on {scheme}"))?;
+        address.parse().with_context(|| format!("no address: {address}"))
     };
-    sim::Scenario::new(seed, sim::Kind::Flood, params)
+    Ok(Destinations { flows: of("udp://")?, syslog: of("syslog+udp://")? })
+}
+
+/// The inventory, and what the network did before it is live.
+fn past(config: &Config, log: &dyn Log, net: &mut Net, until_ms: i64) -> Result<()> {
+    let known = inventory::load_text("the simulated network's inventory", &net.inventory())?;
+    inventory::apply(log, config, &known, net.params().start_ms)?;
+    simnet::feed(config, log, net, until_ms, &Shutdown::new())
+}
+
+fn live(
+    sockets: Sockets,
+    net: Net,
+    to: Destinations,
+    origin_ms: i64,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    let options =
+        ServeOptions { flows_to: to.flows, syslog_to: to.syslog, ..ServeOptions::default() };
+    // What the past took to feed leaves at once, so that its time is the clock's again.
+    let pace = Pace { origin_ms: SystemClock::default().wall_ms().max(origin_ms), speed: 1.0 };
+    let served = sockets.serve(net, options, pace, Arc::new(AtomicBool::new(false)))?;
+    shutdown.wait(Duration::MAX);
+    served.stop();
+    Ok(())
 }

@@ -2,6 +2,7 @@
 //! what people ask of a log. What stages do is left to the stages.
 
 pub mod activate;
+pub mod approve;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -12,7 +13,9 @@ pub mod fuzz;
 pub mod inventory;
 pub mod listen;
 pub mod network;
+pub mod playbook;
 pub mod run;
+pub mod shipped;
 pub mod simnet;
 pub mod stages;
 pub mod tail;

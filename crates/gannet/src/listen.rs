@@ -1,4 +1,4 @@
-//! `gannet ingest --print`: flows of the network as JSON lines, with no log and no file.
+//! `gannet ingest --print`: flows and messages as JSON lines, with no log and no file.
 
 use std::io::Write;
 
@@ -15,8 +15,8 @@ pub fn run(listen: Vec<String>, out: &mut (dyn Write + Send)) -> Result<()> {
     let shutdown = Shutdown::new();
     process::handle_signals(shutdown.clone())?;
     let listeners = Listeners::bind(&config)?;
-    for address in listeners.addresses() {
-        eprintln!("receiving flows on udp://{address}, Ctrl-C ends");
+    for name in listeners.names() {
+        eprintln!("receiving on {name}, Ctrl-C ends");
     }
     let report = ingest::print(&config, &listeners, &shutdown, out)?;
     eprintln!("{} datagrams, {} flows", report.counts.datagrams, report.counts.records);

@@ -25,7 +25,7 @@ use crate::run::run_with;
 /// What is fed must be on the log before the feed ends.
 const FEED_LIMIT: Duration = Duration::from_secs(60);
 /// Below that of every live instance, which takes the wall clock as its epoch.
-const FEED_EPOCH: u64 = 1;
+pub(crate) const FEED_EPOCH: u64 = 1;
 /// The embedded log's records where the configuration sets no limit: the feed is faster than the
 /// stages, and waits while the log is full of what they have not read.
 const HISTORY_LOG_BYTES: u64 = 2 << 30;

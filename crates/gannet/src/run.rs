@@ -18,19 +18,19 @@ use runtime::telemetry::Telemetry;
 
 use crate::check;
 use crate::config::{Config, Stage};
-use crate::stages::Prepared;
+use crate::stages::{Addresses, Prepared};
 
 pub fn run(loaded: Loaded<Config>, stages: &[Stage]) -> Result<()> {
     run_with(loaded, stages, &Shutdown::new(), |_, _| Ok(Vec::new()))
 }
 
 /// `more` gives further threads (the demo's network and story), once the log is there and the
-/// addresses of flows are known.
+/// addresses are known.
 pub fn run_with(
     loaded: Loaded<Config>,
     stages: &[Stage],
     shutdown: &Shutdown,
-    more: impl FnOnce(&Arc<dyn Log>, &[String]) -> Result<Vec<StageThread>>,
+    more: impl FnOnce(&Arc<dyn Log>, &Addresses) -> Result<Vec<StageThread>>,
 ) -> Result<()> {
     let names = stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(",");
     let telemetry = Telemetry::start(&loaded.value.telemetry, &names)?;
@@ -46,7 +46,7 @@ pub fn run_with(
     let log_ready = readiness.condition("log", "connecting");
     let topics_ready = readiness.condition("topics", "not checked yet");
     let config_ready = readiness.condition("configuration", "not known to be the active one yet");
-    let (pages, instance) = (format!("http://{}", admin.address), config.instance());
+    let (page, instance) = (format!("http://{}", admin.address), config.instance());
     admin.serve(readiness.clone(), telemetry, shutdown.clone())?;
 
     let log = bus::open(&config.bus).context("cannot open the log")?;
@@ -59,8 +59,9 @@ pub fn run_with(
     // Only with the stages' own conditions known: a process between two would look ready.
     config_ready.met();
     threads.extend(more(&log, &addresses)?);
-    let (flows, engine) = (addresses.join(" "), config.bus.engine);
-    tracing::info!(stages = names, instance, admin = pages, flows, ?engine, "running");
+    let (listeners, engine) = (addresses.listeners.join(" "), config.bus.engine);
+    let console = addresses.pages.unwrap_or_default();
+    tracing::info!(stages = names, instance, admin = page, listeners, console, ?engine, "running");
     process::run(threads, &config.process, shutdown)?;
     tracing::info!("ended");
     Ok(())
@@ -79,7 +80,7 @@ fn enter(config: &Config, log: &dyn Log, stages: &[Stage]) -> Result<()> {
     let (instance, now_ms) = (config.instance(), SystemClock::default().wall_ms());
     let publisher = Publisher { instance: &instance, now_ms };
     for stage in stages {
-        let decisive = config.decisive(*stage)?;
+        let Some(decisive) = config.decisive(*stage)? else { continue };
         let serial = active_config::enter(log, &config.bus, &decisive, publisher)?;
         let (stage, fingerprint) = (stage.name(), decisive.fingerprint);
         tracing::info!(stage, fingerprint, serial, "the configuration is the active one");

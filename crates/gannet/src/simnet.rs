@@ -1,21 +1,32 @@
-//! `gannet network`: the simulated network of routers and switches, live on loopback. It speaks
-//! SNMP, syslog and flows at addresses of its own, and breaks on command; the inventory that it
-//! writes is what an operator would know of it. Nothing of it knows Gannet.
+//! `gannet network`: the simulated network of routers and switches. Live, it speaks SNMP, syslog
+//! and flows at loopback addresses of its own, and breaks on command; its past can go through
+//! ingest's own decoders first, in simulated receive time. The inventory that it writes is what an
+//! operator would know of it. Nothing of it knows Gannet.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bus::Log;
 use clap::Args;
+use ingest::IngestFeed;
 use runtime::process::handle_signals;
 use runtime::shutdown::Shutdown;
 use runtime::task::{Clock, SystemClock};
 use sim::Pace;
-use sim::net::{Fault, Net, Params, Placed, ServeOptions};
+use sim::net::{Fault, Net, Output, Params, Placed, ServeOptions, Sockets};
+
+use crate::config::Config;
+use crate::network::FEED_EPOCH;
+
+/// How finely a fed past is polled and told: a device's due times are met within it.
+const FEED_STEP_MS: i64 = 100;
+/// What is fed must be on the log before the feed ends.
+const FEED_LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 pub struct NetworkArgs {
@@ -56,26 +67,22 @@ pub fn run(args: &NetworkArgs) -> Result<()> {
     let shutdown = Shutdown::new();
     handle_signals(shutdown.clone())?;
     let now_ms = SystemClock::default().wall_ms();
-    let net = Net::new(params(args, now_ms));
+    let sockets = Sockets::bind(args.snmp_port, args.command_port)?;
+    let bound = sockets.bound;
+    let net = Net::new(Params { snmp_port: bound.snmp_port, ..params(args, now_ms) });
     write_truth(args, &net)?;
+    if let Some(path) = &args.inventory {
+        fs::write(path, net.inventory())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let options = ServeOptions {
         flows_to: args.flows_to,
         syslog_to: args.syslog_to,
-        snmp_port: args.snmp_port,
-        command_port: args.command_port,
         ..ServeOptions::default()
     };
     let devices = net.devices().count();
     let pace = Pace { origin_ms: now_ms, speed: 1.0 };
-    let stop = Arc::new(AtomicBool::new(false));
-    let served = sim::net::serve(net, options, pace, stop)?;
-    let bound = served.bound;
-    if let Some(path) = &args.inventory {
-        // The ports are known only now.
-        let known = Net::new(Params { snmp_port: bound.snmp_port, ..params(args, now_ms) });
-        fs::write(path, known.inventory())
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    let served = sockets.serve(net, options, pace, Arc::new(AtomicBool::new(false)))?;
     println!(
         "{devices} devices: SNMP on port {}, command lines on port {}, flows to udp://{}, syslog \
          to udp://{}; Ctrl-C ends",
@@ -86,11 +93,44 @@ pub fn run(args: &NetworkArgs) -> Result<()> {
     Ok(())
 }
 
+/// What the network said before `until_ms` and answered to polls, through ingest's engine in
+/// simulated receive time. Ends early where it is told to.
+pub fn feed(
+    config: &Config,
+    log: &dyn Log,
+    net: &mut Net,
+    until_ms: i64,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    let (ingest, bus, instance) = (&config.ingest, &config.bus, config.instance());
+    let mut now_ms = net.params().start_ms;
+    let mut feed = IngestFeed::new(ingest, log, bus, &instance, FEED_EPOCH, now_ms)?;
+    while now_ms < until_ms && !shutdown.requested() {
+        now_ms += FEED_STEP_MS;
+        step(&mut feed, net, now_ms)?;
+    }
+    feed.finish(FEED_LIMIT)?;
+    Ok(())
+}
+
+/// Lets the network's time come to `now_ms`, and ingest hear and ask what is due by then.
+pub fn step(feed: &mut IngestFeed, net: &mut Net, now_ms: i64) -> Result<()> {
+    for output in net.advance(now_ms) {
+        let (time_ms, from) = (output.time_ms(), IpAddr::V4(output.from()));
+        match &output {
+            Output::Flows(datagram) => feed.datagram(time_ms, from, &datagram.bytes)?,
+            Output::Syslog { bytes, .. } => feed.syslog(time_ms, from, bytes)?,
+        }
+    }
+    feed.poll_devices(now_ms, &mut |device, at_ms, request| net.snmp(device, at_ms, request))?;
+    Ok(())
+}
+
 fn params(args: &NetworkArgs, start_ms: i64) -> Params {
     let placed = Placed { fault: args.fault, after_s: args.after, for_s: None, at: None };
     let faults = if args.fault == Fault::None { Vec::new() } else { vec![placed] };
-    let (seed, deaf, snmp_port) = (args.seed, args.deaf, args.snmp_port);
-    Params { seed, start_ms, faults, deaf, snmp_port, ..Params::default() }
+    let (seed, deaf) = (args.seed, args.deaf);
+    Params { seed, start_ms, faults, deaf, ..Params::default() }
 }
 
 fn write_truth(args: &NetworkArgs, net: &Net) -> Result<()> {
@@ -103,7 +143,7 @@ fn write_truth(args: &NetworkArgs, net: &Net) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn fault(text: &str) -> Result<Fault, String> {
+pub(crate) fn fault(text: &str) -> Result<Fault, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
 }
 

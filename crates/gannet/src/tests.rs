@@ -55,9 +55,21 @@ fn the_shipped_configuration_is_valid_and_its_dump_dumps_the_same() {
 
 #[test]
 fn the_demo_has_a_configuration_of_its_own() {
-    let loaded = crate::demo::configuration().unwrap();
+    let loaded = crate::demo::configuration(2323).unwrap();
     check::rules(&loaded).unwrap();
     assert_eq!(loaded.value.bus.embedded.path, None);
+    assert!(loaded.value.detect_with_playbooks().unwrap().load().is_ok());
+}
+
+/// What the binary carries is what `config/` has.
+#[test]
+fn the_shipped_playbooks_are_carried() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/playbooks");
+    let files = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, crate::shipped::PLAYBOOKS.map(|(name, _)| name));
 }
 
 #[test]

@@ -7,13 +7,16 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::limits::Limits;
+use crate::receive::Kind;
+use crate::snmp::SnmpConfig;
+use crate::syslog::SyslogConfig;
 
 /// Receivers of flows, and what they keep at most.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct IngestConfig {
-    /// Addresses to receive flows on: `udp://:2055` (IPv4 and IPv6), `udp://192.0.2.1:2055`,
-    /// `udp://[2001:db8::1]:2055`.
+    /// Addresses to receive on: flows on `udp://:2055` (IPv4 and IPv6), `udp://192.0.2.1:2055`,
+    /// `udp://[2001:db8::1]:2055`; syslog on `syslog+udp://:5514` and `syslog+tcp://:5514`.
     #[garde(length(min = 1), inner(custom(is_listener)))]
     pub listen: Vec<String>,
     /// Sockets for each address; the kernel spreads exporters over them (SO_REUSEPORT).
@@ -60,6 +63,12 @@ pub struct IngestConfig {
     /// What the decoder keeps at most.
     #[garde(dive)]
     pub limits: Limits,
+    /// Polling of devices.
+    #[garde(dive)]
+    pub snmp: SnmpConfig,
+    /// Messages of syslog and their senders.
+    #[garde(dive)]
+    pub syslog: SyslogConfig,
 }
 
 /// Where messages wait while the log is away.
@@ -75,8 +84,26 @@ pub struct SpoolConfig {
     pub bytes_max: u64,
 }
 
+/// An entry of `listen`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub kind: Kind,
+    pub transport: Transport,
+    /// What it may be bound to; the first that the machine allows is.
+    pub addresses: Vec<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Udp,
+    Tcp,
+}
+
 #[derive(Debug, thiserror::Error, PartialEq)]
-#[error("not an address to listen on: {0:?} (udp://:2055, udp://192.0.2.1:2055)")]
+#[error(
+    "not an address to listen on: {0:?} (udp://:2055, udp://192.0.2.1:2055, syslog+udp://:5514, \
+     syslog+tcp://:5514)"
+)]
 pub struct BadListener(pub String);
 
 impl Default for IngestConfig {
@@ -98,6 +125,8 @@ impl Default for IngestConfig {
             dead_letters_per_second: 100,
             drain_ms: 5_000,
             limits: Limits::default(),
+            snmp: SnmpConfig::default(),
+            syslog: SyslogConfig::default(),
         }
     }
 }
@@ -108,21 +137,45 @@ impl Default for SpoolConfig {
     }
 }
 
-/// The addresses that an entry of `listen` may be bound to, the first that the machine allows.
-pub fn addresses(listener: &str) -> Result<Vec<SocketAddr>, BadListener> {
-    let bad = || BadListener(listener.to_owned());
-    let text = listener.strip_prefix("udp://").unwrap_or(listener);
-    if let Some(port) = text.strip_prefix(':') {
-        let port = port.parse().map_err(|_| bad())?;
-        // Both families by one socket, IPv4 alone where there is no IPv6.
-        let any: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
-        return Ok(any.iter().map(|&ip| SocketAddr::new(ip, port)).collect());
+// === impl Listener ===
+
+impl Listener {
+    pub fn parse(entry: &str) -> Result<Listener, BadListener> {
+        let (scheme, text) = entry.split_once("://").unwrap_or(("udp", entry));
+        let (kind, transport) = match scheme {
+            "udp" => (Kind::Flows, Transport::Udp),
+            "syslog+udp" => (Kind::Syslog, Transport::Udp),
+            "syslog+tcp" => (Kind::Syslog, Transport::Tcp),
+            _ => return Err(BadListener(entry.to_owned())),
+        };
+        let addresses = addresses(text).ok_or_else(|| BadListener(entry.to_owned()))?;
+        Ok(Listener { kind, transport, addresses })
     }
-    Ok(vec![text.parse().map_err(|_| bad())?])
+
+    /// The address as an entry of `listen`.
+    pub fn name(kind: Kind, transport: Transport, address: SocketAddr) -> String {
+        let scheme = match (kind, transport) {
+            (Kind::Flows, _) => "udp",
+            (Kind::Syslog, Transport::Udp) => "syslog+udp",
+            (Kind::Syslog, Transport::Tcp) => "syslog+tcp",
+        };
+        format!("{scheme}://{address}")
+    }
+}
+
+/// The address of an entry, or both of a port alone.
+fn addresses(text: &str) -> Option<Vec<SocketAddr>> {
+    let Some(port) = text.strip_prefix(':') else {
+        return Some(vec![text.parse().ok()?]);
+    };
+    let port = port.parse().ok()?;
+    // Both families by one socket, IPv4 alone where there is no IPv6.
+    let any: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+    Some(any.iter().map(|&ip| SocketAddr::new(ip, port)).collect())
 }
 
 /// For garde, whose custom checks get the value as it is kept.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "garde's signature")]
 fn is_listener(listener: &String, _: &()) -> garde::Result {
-    addresses(listener).map(|_| ()).map_err(|e| garde::Error::new(e))
+    Listener::parse(listener).map(|_| ()).map_err(|e| garde::Error::new(e))
 }

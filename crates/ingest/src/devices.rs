@@ -66,6 +66,10 @@ impl Devices {
         self.read().devices.values().cloned().collect()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.read().devices.is_empty()
+    }
+
     /// Another one after each change.
     pub fn version(&self) -> u64 {
         self.read().version

@@ -1,5 +1,5 @@
 //! What a network says about itself, received, decoded into columns and put on the log: NetFlow v5,
-//! v9 and IPFIX. Judging what is normal is left to `detect`.
+//! v9 and IPFIX, and syslog. Judging what is normal is left to `detect`.
 
 mod clock;
 pub mod config;
@@ -8,12 +8,16 @@ pub mod devices;
 pub mod engine;
 pub mod interfaces;
 mod ledger;
+mod listeners;
 pub mod metrics;
+mod polled;
 mod publish;
 mod receive;
 mod resume;
 pub mod service;
+pub mod snmp;
 mod store;
+pub mod syslog;
 mod watch;
 
 #[cfg(test)]
@@ -22,5 +26,6 @@ mod tests;
 pub use config::IngestConfig;
 pub use decode::{Summary, decode_files};
 pub use devices::Devices;
+pub use listeners::Listeners;
 pub use publish::Stored;
-pub use service::{IngestError, IngestFeed, Listeners, Report, print, run};
+pub use service::{IngestError, IngestFeed, Report, print, run};

@@ -51,6 +51,51 @@ pub const INTERFACES: &str = "gannet_ingest_interfaces";
 pub const INTERFACES_REFUSED: &str = "gannet_ingest_interfaces_refused_total";
 /// Messages of the inventory and of interfaces that could not be read.
 pub const WATCH_FAILURES: &str = "gannet_ingest_watch_failures_total";
+/// Devices that the group has given to this instance to poll.
+pub const SNMP_DEVICES: &str = "gannet_ingest_snmp_devices";
+/// Polls begun.
+pub const SNMP_POLLS: &str = "gannet_ingest_snmp_polls_total";
+/// Polls not made because the one before was late, or too many devices were asked at once.
+pub const SNMP_MISSED: &str = "gannet_ingest_snmp_polls_missed_total";
+/// Polls that were cut because their time was over; what they had counts.
+pub const SNMP_CUT: &str = "gannet_ingest_snmp_polls_cut_total";
+/// Polls whose rows the publisher had no room for.
+pub const SNMP_POLLS_DROPPED: &str = "gannet_ingest_snmp_polls_dropped_total";
+/// Polls in which the device started anew.
+pub const SNMP_RESTARTS: &str = "gannet_ingest_snmp_restarts_within_poll_total";
+/// Requests to devices, without their repetitions.
+pub const SNMP_REQUESTS: &str = "gannet_ingest_snmp_requests_total";
+/// Requests that were not answered, repetitions included.
+pub const SNMP_TIMEOUTS: &str = "gannet_ingest_snmp_timeouts_total";
+/// Answers that were not as they should be, by `reason`.
+pub const SNMP_FAULTS: &str = "gannet_ingest_snmp_faults_total";
+/// Devices that are asked row by row from then on, until names are read again.
+pub const SNMP_FALLBACKS: &str = "gannet_ingest_snmp_fallbacks_total";
+/// Devices that failed so often that they are only asked whether they live.
+pub const SNMP_BREAKERS: &str = "gannet_ingest_snmp_breakers_opened_total";
+/// Devices of the inventory without an address or a credential that is known here.
+pub const SNMP_UNPOLLED: &str = "gannet_ingest_snmp_devices_unusable_total";
+/// Answers that could not be read at all.
+pub const SNMP_UNUSABLE: &str = "gannet_ingest_snmp_answers_unusable_total";
+/// How often the pollers' group was lost and joined again.
+pub const SNMP_PLAN_FAILURES: &str = "gannet_ingest_snmp_plan_failures_total";
+
+/// What of a poller's sums has been counted.
+#[derive(Debug, Default)]
+pub struct PollsCounted(crate::snmp::poller::Counts);
+
+/// Messages of syslog, by `kind` of event.
+pub const SYSLOG_MESSAGES: &str = "gannet_ingest_syslog_messages_total";
+/// Those longer than the limit, of which the rest was cut.
+pub const SYSLOG_CUT: &str = "gannet_ingest_syslog_messages_cut_total";
+/// Those without a header that is known: neither priority nor time nor mark.
+pub const SYSLOG_BARE: &str = "gannet_ingest_syslog_messages_bare_total";
+/// Those whose connection ended before they did; what had come of them is stored.
+pub const SYSLOG_UNFINISHED: &str = "gannet_ingest_syslog_messages_unfinished_total";
+/// Senders connected over TCP.
+pub const SYSLOG_CONNECTIONS: &str = "gannet_ingest_syslog_connections";
+/// Connections that ended, by `reason` (`ended`, `idle`, `refused`, `length`, `error`, `shutdown`).
+pub const SYSLOG_CLOSED: &str = "gannet_ingest_syslog_connections_closed_total";
 
 /// What of the engine's sums has been counted.
 #[derive(Debug, Default)]
@@ -82,5 +127,30 @@ impl Counted {
         gauge!(WAITING_BYTES).set(usage.waiting_bytes as f64);
         gauge!(TEMPLATES).set(usage.templates as f64);
         gauge!(EXPORTERS).set(engine.exporters() as f64);
+    }
+}
+
+// === impl PollsCounted ===
+
+impl PollsCounted {
+    /// Counts what the poller did since the last call.
+    pub fn step(&mut self, now: &crate::snmp::poller::Counts) {
+        let before = &self.0;
+        counter!(SNMP_POLLS).increment(now.polls - before.polls);
+        counter!(SNMP_MISSED).increment(now.missed - before.missed);
+        counter!(SNMP_CUT).increment(now.deadlines - before.deadlines);
+        counter!(SNMP_RESTARTS).increment(now.restarts_within - before.restarts_within);
+        counter!(SNMP_REQUESTS).increment(now.requests - before.requests);
+        counter!(SNMP_TIMEOUTS).increment(now.timeouts - before.timeouts);
+        counter!(SNMP_FALLBACKS).increment(now.fallbacks - before.fallbacks);
+        counter!(SNMP_BREAKERS).increment(now.breakers - before.breakers);
+        counter!(SNMP_UNPOLLED).increment(now.unusable - before.unusable);
+        for (fault, count) in &now.faults {
+            let step = count - before.faults.get(fault).copied().unwrap_or(0);
+            counter!(SNMP_FAULTS, "reason" => fault.name()).increment(step);
+        }
+        if *now != *before {
+            self.0 = now.clone();
+        }
     }
 }

@@ -6,8 +6,8 @@
 
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -25,10 +25,22 @@ const CONTROL_WORDS: usize = 8;
 /// A receive thread looks this often whether it shall stop.
 const WAKE: Duration = Duration::from_millis(100);
 
-/// Datagrams that one call brought, one behind the other.
+/// Senders that wait to be accepted; the kernel refuses more.
+const BACKLOG: libc::c_int = 128;
+
+/// What is received on an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// NetFlow and IPFIX.
+    Flows,
+    Syslog,
+}
+
+/// Datagrams that one call brought, one behind the other; or messages out of streams.
 #[derive(Debug)]
 pub struct Chunk {
     pub received: i64,
+    pub kind: Kind,
     bytes: Vec<u8>,
     /// Source and end of each datagram.
     ends: Vec<(IpAddr, usize)>,
@@ -45,6 +57,7 @@ pub struct Shared {
 /// A bound socket and the size of its receive buffer.
 #[derive(Debug)]
 pub struct Bound {
+    pub kind: Kind,
     pub socket: UdpSocket,
     pub buffer_bytes: usize,
 }
@@ -52,6 +65,15 @@ pub struct Bound {
 // === impl Chunk ===
 
 impl Chunk {
+    pub fn new(kind: Kind, received: i64) -> Chunk {
+        Chunk { received, kind, bytes: Vec::new(), ends: Vec::new() }
+    }
+
+    pub fn push(&mut self, source: IpAddr, message: &[u8]) {
+        self.bytes.extend_from_slice(message);
+        self.ends.push((source, self.bytes.len()));
+    }
+
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
@@ -66,8 +88,59 @@ impl Chunk {
     }
 }
 
+// === impl Shared ===
+
+impl Shared {
+    pub fn is_full(&self, queue_bytes_max: usize) -> bool {
+        self.queued_bytes.load(Ordering::Relaxed) >= queue_bytes_max
+    }
+
+    /// Queues what was taken; says whether somebody is there to get it.
+    pub fn put(&self, queue: &Sender<Chunk>, chunk: Chunk) -> bool {
+        if chunk.ends.is_empty() {
+            return true;
+        }
+        self.queued_bytes.fetch_add(chunk.size(), Ordering::Relaxed);
+        queue.send(chunk).is_ok()
+    }
+}
+
+/// Listens for senders over TCP; accepting does not wait.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // Connections of an earlier run may still be closing.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Waits until one of the descriptors has something, at most `WAKE`; says which.
+pub fn readable(descriptors: &[RawFd]) -> io::Result<Vec<bool>> {
+    let wanted = |&fd: &RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut polled: Vec<libc::pollfd> = descriptors.iter().map(wanted).collect();
+    let wake_ms = libc::c_int::try_from(WAKE.as_millis()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: `polled` lives and is not otherwise used until the call returns, and its length is
+    // the one given.
+    let count = unsafe {
+        let len = polled.len() as libc::nfds_t;
+        libc::poll(polled.as_mut_ptr(), len, wake_ms)
+    };
+    if count < 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    Ok(polled.iter().map(|one| count > 0 && one.revents != 0).collect())
+}
+
 /// Binds one socket, its receive buffer as large as the kernel allows.
-pub fn bind(address: SocketAddr, buffer_bytes: usize) -> io::Result<Bound> {
+pub fn bind(kind: Kind, address: SocketAddr, buffer_bytes: usize) -> io::Result<Bound> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
@@ -84,7 +157,7 @@ pub fn bind(address: SocketAddr, buffer_bytes: usize) -> io::Result<Bound> {
     socket.bind(&address.into())?;
     // The kernel doubles what was set, for its own bookkeeping (socket(7)).
     let buffer_bytes = socket.recv_buffer_size()? / 2;
-    Ok(Bound { socket: socket.into(), buffer_bytes })
+    Ok(Bound { kind, socket: socket.into(), buffer_bytes })
 }
 
 fn set_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
@@ -100,7 +173,7 @@ fn set_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::R
 
 /// Receives until `stop` says so or the decoder is gone.
 pub fn receive(
-    socket: &UdpSocket,
+    bound: &Bound,
     clock: &Clock,
     queue: &Sender<Chunk>,
     queue_bytes_max: usize,
@@ -109,20 +182,19 @@ pub fn receive(
 ) -> io::Result<()> {
     let mut buffers = Buffers::new();
     while !stop() {
-        let count = match buffers.receive(socket) {
+        let count = match buffers.receive(&bound.socket) {
             Ok(count) => count,
             Err(e) if is_idle(&e) => continue,
             Err(e) => return Err(e),
         };
-        let chunk = buffers.chunk(count, clock.now());
+        let chunk = buffers.chunk(bound.kind, count, clock.now());
         shared.kernel_drops.fetch_add(buffers.take_drops(), Ordering::Relaxed);
         let size = chunk.size();
         if shared.queued_bytes.load(Ordering::Relaxed) + size > queue_bytes_max {
             shared.queue_drops.fetch_add(count as u64, Ordering::Relaxed);
             continue;
         }
-        shared.queued_bytes.fetch_add(size, Ordering::Relaxed);
-        if queue.send(chunk).is_err() {
+        if !shared.put(queue, chunk) {
             break;
         }
     }
@@ -206,15 +278,14 @@ impl Buffers {
         u64::from(new)
     }
 
-    fn chunk(&self, count: usize, received: i64) -> Chunk {
+    fn chunk(&self, kind: Kind, count: usize, received: i64) -> Chunk {
         let total = self.lens.iter().take(count).sum();
-        let mut chunk =
-            Chunk { received, bytes: Vec::with_capacity(total), ends: Vec::with_capacity(count) };
+        let (bytes, ends) = (Vec::with_capacity(total), Vec::with_capacity(count));
+        let mut chunk = Chunk { received, kind, bytes, ends };
         let rooms = self.bytes.chunks_exact(DATAGRAM_MAX).zip(&self.lens).zip(&self.sources);
         for ((room, &len), &source) in rooms.take(count) {
             if let Some(source) = source {
-                chunk.bytes.extend_from_slice(&room[..len]);
-                chunk.ends.push((source, chunk.bytes.len()));
+                chunk.push(source, &room[..len]);
             }
         }
         chunk

@@ -10,25 +10,30 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bus::{BusConfig, Log, LogError, Time};
-use metrics::{counter, gauge};
+use metrics::counter;
 use model::rows::{Event, Metric, RowError};
 use model::schema;
 use runtime::shutdown::Shutdown;
 
 use crate::clock::Clock;
-use crate::config::{BadListener, IngestConfig, addresses};
+use crate::config::{BadListener, IngestConfig};
 use crate::decode::json;
 use crate::devices::Devices;
 use crate::engine::domain::Change;
+use crate::engine::join::Names;
 use crate::engine::problem::Problems;
 use crate::engine::{Counts, DomainReport, Engine};
 use crate::interfaces::Interfaces;
 use crate::ledger;
+use crate::listeners::Listeners;
 use crate::metrics as names;
+use crate::polled::InProcess;
 use crate::publish::{Aside, PublishError, Publisher, Rows, Stored};
-use crate::receive::{self, Bound, Chunk, Shared};
+use crate::receive::{self, Chunk, Kind, Shared};
 use crate::resume::Look;
+use crate::snmp::{self, Poller, Polling, Process};
 use crate::store;
+use crate::syslog::{self, Rules, Syslog, SyslogConfig, Tcp};
 use crate::watch::Watch;
 
 /// The decoder looks this often after its deliveries and its time when nothing comes.
@@ -72,16 +77,10 @@ pub struct Report {
     pub domains: Vec<DomainReport>,
 }
 
-/// Bound sockets, not yet received on.
-#[derive(Debug)]
-pub struct Listeners {
-    bound: Vec<Bound>,
-}
-
 /// The engine and what publishes its outputs; time and datagrams come from outside.
 pub struct IngestFeed {
     engine: Engine,
-    publisher: Publisher,
+    pub(crate) publisher: Publisher,
     now: i64,
     flush_due: i64,
     heartbeat_due: i64,
@@ -91,72 +90,14 @@ pub struct IngestFeed {
     dead_letters: (i64, u32),
     counted: names::Counted,
     devices: Devices,
-    interfaces: Interfaces,
+    pub(crate) interfaces: Interfaces,
     watch: Watch,
-}
-
-// === impl Listeners ===
-
-impl Listeners {
-    /// Binds all sockets of a configuration, so that a port in use is known before any work.
-    pub fn bind(config: &IngestConfig) -> Result<Listeners, IngestError> {
-        let mut bound = Vec::new();
-        for listener in &config.listen {
-            let mut address = bind_first(&mut bound, &addresses(listener)?, config)?;
-            for _ in 1..config.sockets {
-                // Port 0 was given a number by the first.
-                address.set_port(local_port(&bound).unwrap_or(address.port()));
-                bound.push(bind(address, config)?);
-            }
-        }
-        let least = bound.iter().map(|bound| bound.buffer_bytes).min().unwrap_or(0);
-        gauge!(names::RECEIVE_BUFFER_BYTES).set(least as f64);
-        if least < config.receive_buffer_bytes {
-            let wanted = config.receive_buffer_bytes;
-            tracing::warn!(
-                bytes = least,
-                wanted,
-                "the kernel capped the receive buffer: raise net.core.rmem_max"
-            );
-        }
-        Ok(Listeners { bound })
-    }
-
-    /// Where datagrams are received, ports of 0 resolved.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        let mut all: Vec<SocketAddr> =
-            self.bound.iter().filter_map(|bound| bound.socket.local_addr().ok()).collect();
-        all.dedup();
-        all
-    }
-}
-
-fn local_port(bound: &[Bound]) -> Option<u16> {
-    bound.last()?.socket.local_addr().ok().map(|address| address.port())
-}
-
-fn bind(address: SocketAddr, config: &IngestConfig) -> Result<Bound, IngestError> {
-    receive::bind(address, config.receive_buffer_bytes)
-        .map_err(|source| IngestError::Bind { address, source })
-}
-
-/// The first of some addresses that the machine allows.
-fn bind_first(
-    bound: &mut Vec<Bound>,
-    addresses: &[SocketAddr],
-    config: &IngestConfig,
-) -> Result<SocketAddr, IngestError> {
-    let mut result = Err(BadListener(String::new()).into());
-    for &address in addresses {
-        match bind(address, config) {
-            Ok(socket) => {
-                bound.push(socket);
-                return Ok(address);
-            }
-            Err(error) => result = Err(error),
-        }
-    }
-    result
+    pub(crate) in_process: InProcess,
+    /// Rows that polls gave and that no message has yet.
+    pub(crate) polled_rows: Vec<Metric>,
+    syslog: Syslog,
+    syslog_config: SyslogConfig,
+    domain: String,
 }
 
 // === impl IngestFeed ===
@@ -189,6 +130,8 @@ impl IngestFeed {
         let interfaces = Interfaces::new(config.interfaces_max);
         let mut watch = Watch::open(log, bus, &config.domain, &devices, &interfaces)?;
         watch.catch_up(limit)?;
+        let names = Names { devices: devices.clone(), interfaces: interfaces.clone() };
+        engine.name_with(names);
         Ok(IngestFeed {
             engine,
             publisher,
@@ -203,6 +146,11 @@ impl IngestFeed {
             devices,
             interfaces,
             watch,
+            in_process: InProcess::new(Poller::new(config.snmp.clone(), instance)),
+            polled_rows: Vec::new(),
+            syslog: Syslog::default(),
+            syslog_config: config.syslog.clone(),
+            domain: config.domain.clone(),
         })
     }
 
@@ -224,7 +172,15 @@ impl IngestFeed {
         source: IpAddr,
         bytes: &[u8],
     ) -> Result<(), IngestError> {
-        if received_ms >= self.flush_due.min(self.heartbeat_due) {
+        self.pass(received_ms)?;
+        self.engine.datagram(self.now, source, bytes);
+        self.full_batches()
+    }
+
+    /// Something was received at this time: ends what waited for it.
+    pub(crate) fn pass(&mut self, received_ms: i64) -> Result<(), IngestError> {
+        let syslog_due = self.syslog.due_ms().unwrap_or(i64::MAX);
+        if received_ms >= self.flush_due.min(self.heartbeat_due).min(syslog_due) {
             self.advance(received_ms)?;
         }
         self.now = self.now.max(received_ms);
@@ -232,8 +188,23 @@ impl IngestFeed {
         if self.engine.has_marks() {
             self.ledger()?;
         }
-        self.engine.datagram(self.now, source, bytes);
-        self.full_batches()
+        Ok(())
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.now
+    }
+
+    pub(crate) fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    pub(crate) fn syslog_config(&self) -> &SyslogConfig {
+        &self.syslog_config
+    }
+
+    pub(crate) fn syslog_rows(&mut self) -> &mut Syslog {
+        &mut self.syslog
     }
 
     /// Time has come to `now_ms`: ends what waits for it, sends heartbeats, takes delivery reports.
@@ -281,9 +252,11 @@ impl IngestFeed {
     }
 
     /// Nothing older than this comes any more.
-    fn watermark(&self) -> i64 {
-        let oldest =
-            [self.engine.oldest_row(), self.publisher.oldest()].into_iter().flatten().min();
+    pub(crate) fn watermark(&self) -> i64 {
+        let polled = self.polled_rows.first().map(|row| row.received_ms);
+        let said = self.syslog.oldest_ms();
+        let oldest = [self.engine.oldest_row(), self.publisher.oldest(), polled, said];
+        let oldest = oldest.into_iter().flatten().min();
         oldest.map_or(self.now, |oldest| oldest.min(self.now))
     }
 
@@ -315,13 +288,26 @@ impl IngestFeed {
 
     fn small_rows(&mut self) -> Result<(), IngestError> {
         self.ledger()?;
+        self.flush_polled()?;
+        self.flush_syslog()?;
         let events = self.engine.take_events();
-        if let Some(first) = events.iter().map(|event| event.received_ms).min() {
-            let wm_ms = self.watermark().min(first);
-            let batch = schema::prune(&Event::to_batch(&events)?);
-            let (topic, schema, aside) = ("events.v1", schema::events(), Aside::Nothing);
-            self.publisher.rows(Rows { topic, schema, batch, time: received(), wm_ms, aside })?;
-        }
+        self.events(&events)
+    }
+
+    /// What devices have said goes out, in one message for each partition.
+    pub(crate) fn flush_syslog(&mut self) -> Result<(), IngestError> {
+        let rows = self.syslog.take();
+        self.events(&rows)
+    }
+
+    fn events(&mut self, events: &[Event]) -> Result<(), IngestError> {
+        let Some(first) = events.iter().map(|event| event.received_ms).min() else {
+            return Ok(());
+        };
+        let wm_ms = self.watermark().min(first);
+        let batch = schema::prune(&Event::to_batch(events)?);
+        let (topic, schema, aside) = ("events.v1", schema::events(), Aside::Nothing);
+        self.publisher.rows(Rows { topic, schema, batch, time: received(), wm_ms, aside })?;
         Ok(())
     }
 
@@ -390,15 +376,20 @@ pub fn run(
     instance: &str,
     shutdown: &Shutdown,
 ) -> Result<Report, IngestError> {
-    let clock = Clock::start();
+    let clock = Arc::new(Clock::start());
     let start = clock.now();
     // A start is later than the one before: the clock is the wall's then.
     let epoch = u64::try_from(start).unwrap_or(0);
     let mut feed = IngestFeed::new(config, log.as_ref(), bus, instance, epoch, start)?;
     let drain = Duration::from_millis(config.drain_ms);
-    let (shared, fed) = receiving(config, &listeners, &clock, shutdown, |queue, shared| {
-        feeding(&mut feed, queue, shared, &clock)
-    })?;
+    let polling = polling(config, log, bus, instance, &clock, &feed.interfaces)?;
+    let received = receiving(config, &listeners, &clock, shutdown, |queue, shared| {
+        feeding(&mut feed, queue, shared, &clock, polling.as_ref())
+    });
+    if let Some(polling) = polling {
+        polling.stop();
+    }
+    let (shared, fed) = received?;
     fed?;
     let mut report = feed.finish(drain)?;
     report.kernel_drops = shared.kernel_drops.load(Ordering::Relaxed);
@@ -416,7 +407,8 @@ pub fn print(
     let clock = Clock::start();
     let mut engine = Engine::new(config.limits.clone(), &config.domain, "print");
     let (shared, printed) = receiving(config, listeners, &clock, shutdown, |queue, shared| {
-        printing(&mut engine, queue, shared, &clock, out)
+        let domain = &config.domain;
+        printing(Printing { engine: &mut engine, domain, out }, queue, shared, &clock)
     })?;
     printed.map_err(IngestError::Print)?;
     Ok(Report {
@@ -442,18 +434,30 @@ fn receiving<T>(
     let (sender, queue) = channel();
     let done = Shutdown::new();
     let result = thread::scope(|scope| {
+        let queue_max = config.queue_bytes_max;
         for (i, bound) in listeners.bound.iter().enumerate() {
             let (sender, shared, done) = (sender.clone(), Arc::clone(&shared), done.clone());
             let stop = move || shutdown.requested() || done.requested();
             let receive = move || {
-                let queue_max = config.queue_bytes_max;
-                let socket = &bound.socket;
-                let ended = receive::receive(socket, clock, &sender, queue_max, &shared, &stop);
+                let ended = receive::receive(bound, clock, &sender, queue_max, &shared, &stop);
                 if let Err(error) = ended {
                     tracing::error!(%error, "a receive thread ended: datagrams are lost");
                 }
             };
             let thread = thread::Builder::new().name(format!("receive-{i}"));
+            thread.spawn_scoped(scope, receive).map_err(IngestError::Thread)?;
+        }
+        for (i, listener) in listeners.tcp.iter().enumerate() {
+            let (sender, shared, done) = (sender.clone(), Arc::clone(&shared), done.clone());
+            let stop = move || shutdown.requested() || done.requested();
+            let rules = Rules::new(&config.syslog, queue_max);
+            let receive = move || {
+                let ended = Tcp::new(listener, rules).receive(clock, &sender, &shared, &stop);
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a receive thread ended: its senders are not heard");
+                }
+            };
+            let thread = thread::Builder::new().name(format!("receive-tcp-{i}"));
             thread.spawn_scoped(scope, receive).map_err(IngestError::Thread)?;
         }
         drop(sender);
@@ -464,12 +468,29 @@ fn receiving<T>(
     Ok((shared, result))
 }
 
+/// The poller, where there is a credential to poll with.
+fn polling(
+    config: &IngestConfig,
+    log: &Arc<dyn Log>,
+    bus: &BusConfig,
+    instance: &str,
+    clock: &Arc<Clock>,
+    interfaces: &Interfaces,
+) -> Result<Option<Polling>, IngestError> {
+    if config.snmp.credentials.is_empty() {
+        return Ok(None);
+    }
+    let process = Process { log, bus, domain: &config.domain, instance, clock, interfaces };
+    snmp::start(&config.snmp, &process).map(Some).map_err(IngestError::Thread)
+}
+
 /// Feeds until the receive threads are gone and the queue is empty.
 fn feeding(
     feed: &mut IngestFeed,
     queue: &Receiver<Chunk>,
     shared: &Shared,
     clock: &Clock,
+    polling: Option<&Polling>,
 ) -> Result<(), IngestError> {
     let mut since_poll = 0;
     let mut dropped = (0, 0);
@@ -477,8 +498,11 @@ fn feeding(
         match queue.recv_timeout(IDLE) {
             Ok(chunk) => {
                 shared.queued_bytes.fetch_sub(chunk.size(), Ordering::Relaxed);
-                for (source, datagram) in chunk.datagrams() {
-                    feed.datagram(chunk.received, source, datagram)?;
+                for (source, bytes) in chunk.datagrams() {
+                    match chunk.kind {
+                        Kind::Flows => feed.datagram(chunk.received, source, bytes)?,
+                        Kind::Syslog => feed.syslog(chunk.received, source, bytes)?,
+                    }
                 }
                 since_poll += 1;
                 if since_poll >= POLL_EVERY {
@@ -488,6 +512,9 @@ fn feeding(
             }
             Err(RecvTimeoutError::Timeout) => feed.advance(clock.now())?,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        while let Some(polled) = polling.and_then(Polling::next) {
+            feed.polled(polled.at_ms, polled)?;
         }
         count_drops(shared, &mut dropped);
     }
@@ -503,19 +530,29 @@ fn count_drops(shared: &Shared, told: &mut (u64, u64)) {
     }
 }
 
+/// What shows rows in place of a log.
+struct Printing<'a> {
+    engine: &'a mut Engine,
+    domain: &'a str,
+    out: &'a mut dyn Write,
+}
+
 fn printing(
-    engine: &mut Engine,
+    printing: Printing<'_>,
     queue: &Receiver<Chunk>,
     shared: &Shared,
     clock: &Clock,
-    out: &mut dyn Write,
 ) -> std::io::Result<()> {
+    let Printing { engine, domain, out } = printing;
     loop {
         match queue.recv_timeout(IDLE) {
             Ok(chunk) => {
                 shared.queued_bytes.fetch_sub(chunk.size(), Ordering::Relaxed);
-                for (source, datagram) in chunk.datagrams() {
-                    engine.datagram(chunk.received, source, datagram);
+                for (source, bytes) in chunk.datagrams() {
+                    match chunk.kind {
+                        Kind::Flows => engine.datagram(chunk.received, source, bytes),
+                        Kind::Syslog => print_said(domain, &chunk, source, bytes, out)?,
+                    }
                 }
             }
             Err(RecvTimeoutError::Timeout) => engine.tick(clock.now()),
@@ -534,4 +571,18 @@ fn printing(
         engine.take_changes();
         engine.take_rejects();
     }
+}
+
+fn print_said(
+    domain: &str,
+    chunk: &Chunk,
+    from: IpAddr,
+    bytes: &[u8],
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    let limit = SyslogConfig::default().message_bytes_max;
+    let event = syslog::event(domain, &from.to_string(), chunk.received, bytes, limit);
+    let batch = Event::to_batch(&[event]).map_err(std::io::Error::other)?;
+    writeln!(out, "{}", json::row(&batch, 0))?;
+    out.flush()
 }

@@ -3,6 +3,7 @@
 //! DataFusion. It leaves windows, panes, accumulators and their limits to `detect`, and it neither
 //! reads a clock nor does I/O.
 
+mod ask;
 mod check;
 mod cut;
 mod drive;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 
+pub use ask::{Answer, AskError, AskLimits, Asked, ask};
 pub use cut::{CutPlan, OutputKey};
 pub use error::{PlanError, Refusal, SqlError};
 pub use filter::RowFilter;

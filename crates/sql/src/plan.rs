@@ -85,7 +85,7 @@ pub(crate) fn too_large(text: &Text<'_>, sql: &str) -> Result<(), PlanError> {
     Err(text.refuse(Refusal::TooLarge, Place::START, message))
 }
 
-fn parse(text: &Text<'_>, sql: &str) -> Result<Statement, PlanError> {
+pub(crate) fn parse(text: &Text<'_>, sql: &str) -> Result<Statement, PlanError> {
     let parser = Parser::new(&GenericDialect {}).with_recursion_limit(PARSER_DEPTH_MAX);
     let parsed = parser.try_with_sql(sql).and_then(|mut parser| parser.parse_statements());
     let mut statements = parsed.map_err(|e| syntax_error(text, e))?;
@@ -93,7 +93,7 @@ fn parse(text: &Text<'_>, sql: &str) -> Result<Statement, PlanError> {
         (Some(one), true) => Ok(one),
         (None, _) => Err(text.refuse(Refusal::Syntax, Place::START, "no SQL here")),
         (Some(_), false) => {
-            let message = format!("{} statements, a rule is one", statements.len() + 1);
+            let message = format!("{} statements, one is wanted", statements.len() + 1);
             Err(text.refuse(Refusal::Syntax, text.first_word(), message))
         }
     }

@@ -68,10 +68,20 @@ pub(crate) fn state_over(
     source: &str,
     table: Arc<dyn TableProvider>,
 ) -> Result<SessionState, DataFusionError> {
+    state_of(purpose, vec![(source.to_string(), table)])
+}
+
+/// The session with these tables and no other.
+pub(crate) fn state_of(
+    purpose: Purpose,
+    tables: Vec<(String, Arc<dyn TableProvider>)>,
+) -> Result<SessionState, DataFusionError> {
     let base = state(purpose).clone();
     let names = &base.config_options().catalog;
     let schema = Arc::new(MemorySchemaProvider::new());
-    schema.register_table(source.to_string(), table)?;
+    for (name, table) in tables {
+        schema.register_table(name, table)?;
+    }
     let catalog = Arc::new(MemoryCatalogProvider::new());
     catalog.register_schema(&names.default_schema, schema)?;
     let catalogs = MemoryCatalogProviderList::new();

@@ -36,6 +36,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "datagram", ..WIRE },
     Target { name: "datagrams", len_max: 3_000, ..WIRE },
     Target { name: "pcap", ..WIRE },
+    Target { name: "syslog", runs: 1_000_000, len_max: 1_024, ..WIRE },
+    Target { name: "stream", runs: 1_000_000, len_max: 3_000, ..WIRE },
     Target { name: "arrow", len_max: 4_096, seeds: &["schemas/golden"], ..WIRE },
     Target { name: "meta", ..WIRE },
     Target { name: "config", seeds: &["crates/runtime/src/config/cases"], ..TEXT },

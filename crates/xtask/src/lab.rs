@@ -1,5 +1,5 @@
-//! `cargo xtask cut|crash|e2e|bench|history`: what the machine must have, then the `lab` binary of
-//! the integration crate, which does the work.
+//! `cargo xtask cut|crash|e2e|bench|history|scenarios|browser`: what the machine must have, then
+//! the `lab` binary of the integration crate, which does the work.
 
 use std::process::Command;
 
@@ -21,6 +21,8 @@ pub const CHECKS: &[Check] = &[
     Check { name: "e2e", needs: &[machine::KAFKA, machine::SOFTFLOWD] },
     Check { name: "bench", needs: &[machine::KAFKA] },
     Check { name: "history", needs: &[] },
+    Check { name: "scenarios", needs: &[] },
+    Check { name: "browser", needs: &[machine::BROWSER] },
 ];
 
 pub fn check(name: &str) -> Result<&'static Check> {
@@ -30,7 +32,7 @@ pub fn check(name: &str) -> Result<&'static Check> {
 /// Builds `lab` and runs one of its checks on this terminal.
 pub fn run(name: &str, args: &[String]) -> Result<()> {
     let check = check(name)?;
-    if ["e2e", "history"].contains(&name) {
+    if ["e2e", "history", "browser"].contains(&name) {
         // They start the product, which is beside `lab` in the target folder.
         build("gannet")?;
     }
@@ -39,6 +41,9 @@ pub fn run(name: &str, args: &[String]) -> Result<()> {
     cargo.args(["run", "--release", "-p", "tests", "--bin", "lab", "--", name]).args(args);
     if check.needs.contains(&machine::SOFTFLOWD) {
         softflowd()?;
+    }
+    if check.needs.contains(&machine::BROWSER) {
+        browser()?;
     }
     // Held until the check has ended.
     let cluster = match check.needs.contains(&machine::KAFKA) {
@@ -56,6 +61,11 @@ pub fn build(package: &str) -> Result<()> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(workspace::root());
     process::run_shown(cargo.args(["build", "--release", "-p", package, "--bins"]))
+}
+
+pub fn browser() -> Result<()> {
+    let (programs, packages) = (["chromium", "chromedriver"], ["chromium", "chromium-driver"]);
+    machine::ensure(machine::BROWSER, &programs, &packages)
 }
 
 pub fn softflowd() -> Result<()> {

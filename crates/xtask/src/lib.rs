@@ -9,6 +9,7 @@ pub mod lab;
 pub mod machine;
 pub mod process;
 pub mod python;
+pub mod reference;
 pub mod suite;
 pub mod tidy;
 pub mod workspace;

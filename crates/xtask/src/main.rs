@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 
-use xtask::{compose, fuzz, kafka, lab, python, suite, tidy, workspace};
+use xtask::{compose, fuzz, kafka, lab, python, reference, suite, tidy, workspace};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Build, test and check Gannet")]
@@ -21,7 +21,7 @@ enum Command {
         /// Leave out what needs more than Rust
         #[arg(long)]
         fast: bool,
-        /// What must be there: its absence is a failure (kafka, python, softflowd)
+        /// What must be there: its absence is a failure (kafka, python, softflowd, browser)
         #[arg(long, value_delimiter = ',')]
         require: Vec<String>,
         /// Run these parts only
@@ -34,6 +34,8 @@ enum Command {
         #[arg(long)]
         promise: bool,
     },
+    /// Make the pages of docs/reference from the code and the schemas
+    Docs,
     /// Apache Kafka on this machine
     #[command(subcommand)]
     Kafka(Kafka),
@@ -59,6 +61,12 @@ enum Command {
     /// Measurements
     #[command(disable_help_flag = true)]
     Bench(Passed),
+    /// `gannet demo` in chromium, from the list to the verified repair
+    #[command(disable_help_flag = true)]
+    Browser(Passed),
+    /// Each kind of fault, seed by seed, from the simulated network to the verified repair
+    #[command(disable_help_flag = true)]
+    Scenarios(Passed),
     /// Days of ordinary traffic through every stage, in simulated time
     #[command(disable_help_flag = true)]
     History(Passed),
@@ -108,6 +116,7 @@ fn run(command: Command) -> Result<bool> {
             return suite::run(&suite::Options { fast, require, only });
         }
         Command::Tidy { promise } => run_tidy(promise)?,
+        Command::Docs => println!("{}", reference::write(&workspace::root())?.join(", ")),
         Command::Kafka(command) => run_kafka(command)?,
         Command::Compose => {
             let python = python::interpreter()?;
@@ -120,6 +129,8 @@ fn run(command: Command) -> Result<bool> {
         Command::E2e(passed) => lab::run("e2e", &passed.args)?,
         Command::Fuzz { target, runs } => fuzz::run(target.as_deref(), runs)?,
         Command::Bench(passed) => lab::run("bench", &passed.args)?,
+        Command::Browser(passed) => lab::run("browser", &passed.args)?,
+        Command::Scenarios(passed) => lab::run("scenarios", &passed.args)?,
         Command::History(passed) => lab::run("history", &passed.args)?,
     }
     Ok(true)

@@ -54,6 +54,10 @@ enum Check {
     Bench(tests::bench::BenchOptions),
     /// Days of ordinary traffic through every stage: nothing may be said.
     History(tests::history::HistoryOptions),
+    /// Each kind of fault, seed by seed, from the network to the verified repair.
+    Scenarios(tests::scenarios::ScenarioOptions),
+    /// `gannet demo` in a real browser, from the list to the verified repair.
+    Browser(tests::browser::BrowserOptions),
     /// A run to be measured.
     #[command(hide = true)]
     BenchProcess(tests::bench::BenchArgs),
@@ -72,6 +76,8 @@ fn main() -> ExitCode {
         }
         Check::Bench(options) => done(tests::bench::run(&options)),
         Check::History(options) => done(tests::history::run(&options)),
+        Check::Scenarios(options) => done(tests::scenarios::run(&options)),
+        Check::Browser(options) => done(tests::browser::run(&options)),
         Check::BenchProcess(args) => done(tests::bench::run_process(&args)),
         Check::StageProcess(args) => done(run_stage(&args)),
     }

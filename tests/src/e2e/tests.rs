@@ -69,13 +69,7 @@ fn incident(id: &str, host: Ipv4Addr, model: &str, opened_ms: i64) -> Incident {
 }
 
 fn flood(is_syn_flood: bool) -> Episode {
-    Episode {
-        name: "e".into(),
-        victim: VICTIM,
-        exporter: EXPORTER,
-        is_syn_flood,
-        begun_ms: 1_000,
-    }
+    Episode { name: "e".into(), victim: VICTIM, exporter: EXPORTER, is_syn_flood, begun_ms: 1_000 }
 }
 
 #[test]

@@ -2,16 +2,26 @@
 //! resolved when it was quiet for long enough, and open again under the same id when it comes back
 //! soon. Which anomaly belongs to which incident is `book`'s.
 
-use model::rows::{Anomaly, AnomalyKind, Entity, Grouping, Incident, IncidentState, Member};
+use std::collections::BTreeMap;
+
+use model::rows::{
+    Anomaly, AnomalyKind, Contributor, Entity, Feedback, Grouping, Incident, IncidentState, Member,
+};
 use model::schema::hex16;
 use serde::{Deserialize, Serialize};
 
+use super::roots::{POLLED_MS, SLOW_MS, SOON_MS};
+use super::tale::Told;
 use super::words;
-use crate::config::CorrelateConfig;
+use crate::config::{CorrelateConfig, Sign};
 
 /// Texts that a member keeps: a message has a limit, and a key can be as long as its columns.
 const WHY_BYTES_MAX: usize = 1_000;
 const KEY_BYTES_MAX: usize = 500;
+/// Anomalies on the map of one incident; what comes over it is only counted.
+const PLACED_MAX: usize = 1_000;
+/// When a root is looked at again: each time that a kind of symptom should have come by then.
+const REVIEWS_MS: [i64; 3] = [SOON_MS, POLLED_MS, SLOW_MS];
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Case {
@@ -29,6 +39,38 @@ pub(super) struct Case {
     worst_score: f64,
     /// Not told yet.
     pub is_changed: bool,
+    /// What it named before a root was found, and names again without one.
+    first: (Grouping, Option<Entity>),
+    pub told: Option<Told>,
+    /// Its anomalies that are symptoms at a place of the map, those that are not listed too.
+    pub placed: BTreeMap<String, Placed>,
+    /// When its last anomaly came, and how often its root was looked at since for what did not.
+    review: Option<(i64, usize)>,
+    pub feedback: Vec<Feedback>,
+}
+
+/// An anomaly on the map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Placed {
+    pub sign: Sign,
+    pub entity: Entity,
+    /// When it opened last.
+    pub opened_ms: i64,
+    pub is_cleared: bool,
+    /// The incident's root explains it.
+    pub is_explained: bool,
+    /// It comes from a change of our own.
+    pub is_ours: bool,
+    /// It is at what we silenced, and keeps nothing open.
+    pub is_silenced: bool,
+}
+
+/// An anomaly on its way to another incident.
+pub(super) struct Moved {
+    id: String,
+    member: Option<Member>,
+    placed: Placed,
+    contributors: Vec<Contributor>,
 }
 
 /// Whether an anomaly got a place among the members.
@@ -70,6 +112,11 @@ impl Case {
             merged_into: None,
         };
         Case {
+            first: (grouping, incident.entity.clone()),
+            told: None,
+            placed: BTreeMap::new(),
+            review: None,
+            feedback: Vec::new(),
             incident,
             quiet_ms: None,
             unlisted: 0,
@@ -106,6 +153,163 @@ impl Case {
         joined
     }
 
+    /// Takes what is said of an anomaly on the map.
+    pub fn take_placed(
+        &mut self,
+        anomaly: &Anomaly,
+        placed: Placed,
+        config: &CorrelateConfig,
+    ) -> Joined {
+        let is_listed = self.incident.members.iter().any(|member| member.id == anomaly.id);
+        let is_full = self.placed.len() >= PLACED_MAX;
+        let is_clear = anomaly.kind == AnomalyKind::Clear;
+        let is_again = match self.placed.get_mut(&anomaly.id) {
+            Some(there) => {
+                let is_again = there.is_cleared && !is_clear;
+                if is_again {
+                    there.opened_ms = anomaly.time_ms;
+                    there.is_explained = placed.is_explained;
+                }
+                let is_news = is_clear != there.is_cleared;
+                there.is_cleared = is_clear;
+                // One that is not listed is counted once each time it opens or clears.
+                if !is_listed && !is_news {
+                    return Joined::Unlisted;
+                }
+                is_again
+            }
+            None if is_full && !is_listed => {
+                self.unlisted += 1;
+                self.is_changed = true;
+                return Joined::Unlisted;
+            }
+            None => {
+                self.placed.insert(anomaly.id.clone(), placed);
+                true
+            }
+        };
+        if is_again {
+            self.review = Some((anomaly.time_ms, 0));
+        }
+        self.take(anomaly, config)
+    }
+
+    pub fn next_review(&self) -> Option<i64> {
+        let (since_ms, nth) = self.review?;
+        Some(since_ms + REVIEWS_MS.get(nth)?)
+    }
+
+    pub fn reviewed(&mut self) {
+        self.review = self.review.map(|(since_ms, nth)| (since_ms, nth + 1));
+    }
+
+    pub fn has_nothing(&self) -> bool {
+        self.incident.members.is_empty() && self.placed.is_empty() && self.unlisted_open == 0
+    }
+
+    pub fn is_merged(&self) -> bool {
+        self.incident.merged_into.is_some()
+    }
+
+    /// The root that explains it, or that none does.
+    pub fn tell(&mut self, told: Option<Told>) {
+        let (grouping, entity) = match &told {
+            Some(told) => (Grouping::Cause, Some(told.entity.clone())),
+            None => self.first.clone(),
+        };
+        self.incident.grouping = grouping;
+        self.incident.entity = entity;
+        self.told = told;
+        self.is_changed = true;
+    }
+
+    pub fn explained(&mut self, id: &str, is_explained: bool) {
+        if let Some(placed) = self.placed.get_mut(id) {
+            placed.is_explained = is_explained;
+            self.is_changed = true;
+        }
+    }
+
+    /// What a change of our own silences, or no longer does.
+    pub fn silence(&mut self, now_ms: i64, is_hit: impl Fn(&Placed) -> Option<bool>) {
+        for placed in self.placed.values_mut() {
+            if let Some(is_silenced) = is_hit(placed) {
+                placed.is_silenced = is_silenced;
+            }
+        }
+        self.is_changed = true;
+        self.settle(now_ms);
+    }
+
+    pub fn take_out(&mut self, id: &str, now_ms: i64) -> Option<Moved> {
+        let placed = self.placed.remove(id)?;
+        let at = self.incident.members.iter().position(|member| member.id == id);
+        let member = at.map(|at| self.incident.members.remove(at));
+        if member.is_none() {
+            self.unlisted = self.unlisted.saturating_sub(1);
+            self.unlisted_open -= u64::from(!placed.is_cleared).min(self.unlisted_open);
+        }
+        let mut contributors = Vec::new();
+        if self.worst == id {
+            contributors = std::mem::take(&mut self.incident.contributors);
+            self.worst_score = f64::NEG_INFINITY;
+            self.worst.clear();
+            for member in &self.incident.members {
+                let score = member.score.filter(|s| !s.is_nan()).unwrap_or(0.0);
+                if score > self.worst_score {
+                    self.worst_score = score;
+                    self.worst.clone_from(&member.id);
+                }
+            }
+        }
+        self.is_changed = true;
+        if !self.has_nothing() {
+            self.settle(now_ms);
+        }
+        Some(Moved { id: id.to_owned(), member, placed, contributors })
+    }
+
+    pub fn put_in(
+        &mut self,
+        moved: Moved,
+        is_explained: bool,
+        now_ms: i64,
+        config: &CorrelateConfig,
+    ) {
+        let Moved { id, member, mut placed, contributors } = moved;
+        placed.is_explained = is_explained;
+        self.review = self.review.max(Some((placed.opened_ms, 0)));
+        let is_open = !placed.is_cleared;
+        self.placed.insert(id, placed);
+        let is_full = self.incident.members.len() >= config.members_max as usize;
+        match member.filter(|_| !is_full || self.make_room()) {
+            Some(member) => {
+                let score = member.score.filter(|s| !s.is_nan()).unwrap_or(0.0);
+                if score > self.worst_score {
+                    self.worst_score = score;
+                    self.worst.clone_from(&member.id);
+                    if !contributors.is_empty() {
+                        self.incident.contributors = contributors;
+                    }
+                }
+                self.list(member);
+            }
+            None => {
+                self.unlisted += 1;
+                self.unlisted_open += u64::from(is_open);
+            }
+        }
+        self.is_changed = true;
+        self.settle(now_ms);
+    }
+
+    pub fn merge_into(&mut self, id: &str, now_ms: i64) {
+        self.incident.merged_into = Some(id.to_owned());
+        self.told = None;
+        self.review = None;
+        self.resolve(now_ms);
+    }
+
     /// Whether a clearing that names no listed anomaly can be of this incident.
     pub fn has_unlisted(&self) -> bool {
         self.unlisted_open > 0
@@ -137,8 +341,23 @@ impl Case {
         incident.score = largest(&incident.members);
         let worst = incident.members.iter().find(|member| member.id == self.worst);
         let left_out = words::LeftOut { anomalies: self.unlisted, evidence: self.lost };
-        incident.headline =
-            words::headline(incident.entity.as_ref(), worst, incident.members.len(), left_out);
+        incident.headline = match (&incident.merged_into, &self.told) {
+            (Some(other), _) => format!("Part of incident {other}"),
+            (None, Some(told)) => words::of_root(&told.lead, &incident.changes, left_out),
+            (None, None) => {
+                words::headline(incident.entity.as_ref(), worst, incident.members.len(), left_out)
+            }
+        };
+        if self.told.is_none() && !self.placed.is_empty() {
+            incident.headline.push_str(words::NO_ROOT);
+        }
+        incident.cause = self.told.as_ref().map(|told| {
+            let explained = |m: &&Member| self.placed.get(&m.id).is_some_and(|p| p.is_explained);
+            let rest = incident.members.iter().filter(|m| !explained(m));
+            let mut cause = told.cause.clone();
+            cause.unexplained = rest.map(|m| m.id.clone()).collect();
+            cause
+        });
         self.is_changed = false;
         incident.clone()
     }
@@ -150,11 +369,15 @@ impl Case {
             return Joined::Unlisted;
         }
         let new = member(anomaly, anomaly.time_ms);
+        self.list(new);
+        self.judge(anomaly);
+        Joined::Listed
+    }
+
+    fn list(&mut self, new: Member) {
         let after = |m: &Member| (m.opened_ms, &m.id) < (new.opened_ms, &new.id);
         let at = self.incident.members.partition_point(after);
         self.incident.members.insert(at, new);
-        self.judge(anomaly);
-        Joined::Listed
     }
 
     /// Lets the oldest member go that has cleared and is not what the headline speaks of.
@@ -182,9 +405,11 @@ impl Case {
     }
 
     fn settle(&mut self, now_ms: i64) {
-        let is_open = self.unlisted_open > 0
-            || self.incident.members.iter().any(|member| member.cleared_ms.is_none());
+        let silenced = |id: &str| self.placed.get(id).is_some_and(|placed| placed.is_silenced);
+        let keeps_open = |m: &Member| m.cleared_ms.is_none() && !silenced(&m.id);
+        let is_open = self.unlisted_open > 0 || self.incident.members.iter().any(keeps_open);
         if is_open {
+            self.incident.reopened += u32::from(self.incident.state == IncidentState::Resolved);
             self.incident.state = IncidentState::Open;
             self.incident.resolved_ms = None;
             self.quiet_ms = None;
@@ -192,6 +417,45 @@ impl Case {
             self.incident.state = IncidentState::Quiet;
             self.quiet_ms = Some(now_ms);
         }
+    }
+}
+
+// === impl Placed ===
+
+impl Placed {
+    pub fn new(anomaly: &Anomaly, sign: Sign, is_explained: bool) -> Placed {
+        Placed {
+            sign,
+            entity: anomaly.entity.clone().expect("what has a place names an entity"),
+            opened_ms: anomaly.time_ms,
+            is_cleared: anomaly.kind == AnomalyKind::Clear,
+            is_explained,
+            is_ours: false,
+            is_silenced: false,
+        }
+    }
+}
+
+/// What gives an incident its id that is split off another.
+pub(super) fn stand_in(domain: &str, id: &str, entity: Option<Entity>, now_ms: i64) -> Anomaly {
+    Anomaly {
+        domain: domain.to_owned(),
+        id: format!("{id}/split"),
+        time_ms: now_ms,
+        rule: String::new(),
+        key: String::new(),
+        kind: AnomalyKind::Open,
+        model: String::new(),
+        entity,
+        value_name: String::new(),
+        value: None,
+        expected: None,
+        lower: None,
+        upper: None,
+        score: None,
+        why: String::new(),
+        window_start_ms: now_ms,
+        contributors: Vec::new(),
     }
 }
 

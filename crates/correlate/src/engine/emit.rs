@@ -3,7 +3,7 @@
 
 use arrow::json::LineDelimitedWriter;
 use bytes::Bytes;
-use model::rows::Incident;
+use model::rows::{Element, Incident};
 use model::schema::{self, hex16};
 use model::time::rfc3339;
 use runtime::task::{BadMessage, Out, Outputs, Place, Raw};
@@ -15,6 +15,8 @@ use crate::metrics;
 pub struct Topics {
     pub incidents: String,
     pub json: String,
+    /// Elements of the network as they now are.
+    pub topology: String,
 }
 
 /// Behind `ce_type`, with the state in the middle: a change of meaning is a new version.
@@ -57,6 +59,30 @@ pub(super) fn incident(
         timestamp_ms: incident.updated_ms,
         headers,
         urgent: true,
+    });
+    Ok(())
+}
+
+/// One element a message, under its own key. One that is no more says so in its row: an output has
+/// rows, so there are no tombstones.
+pub(super) fn element(
+    topics: &Topics,
+    element: &Element,
+    at_ms: i64,
+    out: &mut Outputs,
+) -> Result<(), BadMessage> {
+    let batch = Element::to_topology(std::slice::from_ref(element)).map_err(BadMessage::chunk)?;
+    out.send(Out {
+        topic: topics.topology.clone(),
+        schema: schema::topology().header(),
+        schema_fp: schema::topology().fingerprint.clone(),
+        batch,
+        place: Place::ByKey(Bytes::from(element.domain.clone())),
+        key: Some(Bytes::from(element.record_key())),
+        min_ts_ms: at_ms,
+        max_ts_ms: at_ms,
+        headers: Vec::new(),
+        urgent: false,
     });
     Ok(())
 }

@@ -6,23 +6,28 @@
 mod book;
 mod case;
 mod cluster;
+mod cover;
 mod emit;
+mod explain;
+mod held;
+mod net;
+mod ours;
+mod roots;
 mod saved;
+mod tale;
 mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::rows::{Anomaly, AnomalyKind};
-use model::schema;
 use runtime::task::{BadMessage, Block, Engine, Input, Outputs, RestoreError};
-use serde::{Deserialize, Serialize};
 
 use crate::config::CorrelateConfig;
 use crate::metrics;
 
 use book::Book;
 pub use emit::Topics;
+use held::{Evidence, Place};
 
 /// The state of one task.
 pub struct Correlator {
@@ -34,19 +39,7 @@ pub struct Correlator {
     domains: BTreeMap<String, Book>,
 }
 
-/// The order in which evidence is taken. What stands behind `kind` only parts what those four do
-/// not, so that the order is one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Place {
-    time_ms: i64,
-    rule: String,
-    key: String,
-    kind: AnomalyKind,
-    domain: String,
-    id: String,
-}
-
-type Pending = BTreeMap<Place, Anomaly>;
+type Pending = BTreeMap<Place, Evidence>;
 
 // === impl Correlator ===
 
@@ -61,21 +54,22 @@ impl Correlator {
         }
     }
 
-    fn hold(&mut self, anomaly: Anomaly, out: &mut Outputs) {
-        if self.decided_ms.is_some_and(|decided| anomaly.time_ms < decided) {
+    fn hold(&mut self, evidence: Evidence, out: &mut Outputs) {
+        let place = evidence.place();
+        let is_late = self.decided_ms.is_some_and(|decided| place.time_ms < decided);
+        if is_late && evidence.is_anomaly() {
             out.count(metrics::LATE, &[], 1);
         }
-        let place = Place::of(&anomaly);
         match self.pending.get(&place) {
             // Two that say different things of the same must not depend on which came first.
-            Some(there) if order(there) <= order(&anomaly) => return,
-            _ => self.pending.insert(place, anomaly),
+            Some(there) if there.order() <= evidence.order() => return,
+            _ => self.pending.insert(place, evidence),
         };
         if self.pending.len() > self.config.pending_max as usize
             && let Some((_, refused)) = self.pending.pop_last()
         {
             out.count(metrics::REFUSED, &[(metrics::LABEL_LIMIT, "pending")], 1);
-            self.book(&refused.domain).refuse();
+            self.book(refused.domain()).refuse();
         }
     }
 
@@ -87,9 +81,12 @@ impl Correlator {
             while let Some(entry) = self.pending.first_entry()
                 && entry.key().time_ms == now_ms
             {
-                let anomaly = entry.remove();
-                taken += 1;
-                self.book(&anomaly.domain.clone()).take(anomaly, out);
+                let evidence = entry.remove();
+                taken += u64::from(evidence.is_anomaly());
+                self.take(evidence, out);
+            }
+            for book in self.domains.values_mut() {
+                book.explain(now_ms, out);
             }
             self.tell(now_ms, out)?;
         }
@@ -97,6 +94,16 @@ impl Correlator {
         self.decided_ms = self.decided_ms.max(Some(until_ms));
         out.count(metrics::EVIDENCE, &[], taken);
         Ok(())
+    }
+
+    fn take(&mut self, evidence: Evidence, out: &mut Outputs) {
+        let book = self.book(&evidence.domain().to_owned());
+        match evidence {
+            Evidence::Anomaly(anomaly) => book.take(anomaly, out),
+            Evidence::Topology(element) => book.draw(element, out),
+            Evidence::Change(change) => book.changed_by_us(change, out),
+            Evidence::Feedback(feedback) => book.hear(feedback, out),
+        }
     }
 
     fn next_instant(&self, until_ms: i64) -> Option<i64> {
@@ -125,6 +132,9 @@ impl Correlator {
         // Late evidence is told now: nothing older than the watermark may leave.
         let at_ms = self.decided_ms.map_or(now_ms, |decided| decided.max(now_ms));
         for book in self.domains.values_mut() {
+            for element in book.drawn() {
+                emit::element(&self.topics, &element, at_ms, out)?;
+            }
             for incident in book.changed(at_ms) {
                 emit::incident(&self.topics, &incident, out)?;
             }
@@ -144,14 +154,8 @@ impl Correlator {
 impl Engine for Correlator {
     fn message(&mut self, input: &Input<'_>, out: &mut Outputs) -> Result<(), BadMessage> {
         if !input.is_heartbeat() {
-            let expected = schema::anomalies();
-            if input.meta.schema.split('/').next() != Some(expected.name.as_str()) {
-                return Err(BadMessage::new("schema", &input.meta.schema));
-            }
-            let batch = input.batch()?;
-            let rows = Anomaly::from_batch(&batch).map_err(|e| BadMessage::new("rows", e))?;
-            for anomaly in rows {
-                self.hold(anomaly, out);
+            for evidence in Evidence::of(input)? {
+                self.hold(evidence, out);
             }
         }
         if let Some(watermark_ms) = input.watermarks.least() {
@@ -168,24 +172,4 @@ impl Engine for Correlator {
     fn restore(&mut self, blocks: &[Block]) -> Result<(), RestoreError> {
         saved::restore(self, blocks)
     }
-}
-
-// === impl Place ===
-
-impl Place {
-    fn of(anomaly: &Anomaly) -> Place {
-        Place {
-            time_ms: anomaly.time_ms,
-            rule: anomaly.rule.clone(),
-            key: anomaly.key.clone(),
-            kind: anomaly.kind,
-            domain: anomaly.domain.clone(),
-            id: anomaly.id.clone(),
-        }
-    }
-}
-
-/// Any total order over contents.
-fn order(anomaly: &Anomaly) -> Vec<u8> {
-    saved::bytes(anomaly)
 }

@@ -36,6 +36,26 @@ pub(super) fn headline(
     text
 }
 
+/// Behind the headline where there is a map and it does not help.
+pub(super) const NO_ROOT: &str = "; nothing on the map explains it";
+
+/// `edge1 Gi0/1 was shut down (admin-down): 2 of 3 expected symptoms seen; …`.
+pub(super) fn of_root(lead: &str, changes: &[String], left_out: LeftOut) -> String {
+    let mut text = lead.to_owned();
+    if let Some(last) = changes.last() {
+        text.push_str(&format!("; our change: {last}"));
+    }
+    if left_out.anomalies > 0 {
+        let more = count(left_out.anomalies, "anomaly", "anomalies");
+        text.push_str(&format!("; {more} not listed"));
+    }
+    if left_out.evidence > 0 {
+        let lost = count(left_out.evidence, "anomaly", "anomalies");
+        text.push_str(&format!("; {lost} of this domain refused while waiting"));
+    }
+    text
+}
+
 fn of_member(worst: &Member, entity: Option<&Entity>) -> String {
     let place = entity.map_or(String::new(), |entity| format!(" on {}", name(entity)));
     match worst.why.split_once(": ") {

@@ -1,96 +1,247 @@
-//! What the demo tells on the terminal: the network, its past, and the incident with its reasons.
+//! The demo's course as the topics tell it: the anomaly, the incident, the plan, a person's word,
+//! and how the repair ended. What is printed of it is left to `tell`.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use bus::{Log, ReadEvent};
-use model::rows::Incident;
-use model::time::rfc3339;
+use anyhow::{Context, Result, bail};
+use bus::{Log, ReadEvent, Record};
+use model::rows::{Action, ActionState, Anomaly, AnomalyKind, Incident};
 use runtime::shutdown::Shutdown;
+use sim::net::Fault;
 
-/// After so long without an incident something is wrong.
-const PATIENCE: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(100);
+use super::tell;
+use crate::approve::Client;
+use crate::config::Config;
 
-pub fn opening(scenario: &sim::Scenario, calm_s: u64) {
-    let params = scenario.params();
-    println!(
-        "A simulated network: {} exporters, NetFlow v9 and IPFIX on loopback, about {} flows/s.",
-        params.exporters, params.flows_per_s
-    );
-    println!("A SYN flood on one of its hosts begins {calm_s} s into the live traffic.");
+/// How the demo goes.
+pub struct Story {
+    pub begun: Instant,
+    /// Without an incident for so long, something is wrong.
+    pub patience: Duration,
+    pub approve: bool,
+    pub ending: Ending,
 }
 
-pub fn past(took: Duration, history_s: u64) {
-    println!("[{}] its last {history_s} s have been read; all stages start", seconds(took));
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    AfterRepair,
+    /// Ctrl-C.
+    WhenTold,
 }
 
-/// Tells each incident; the first one that opens is the end of the story.
-pub fn tell(log: &dyn Log, topic: &str, begun: Instant, shutdown: &Shutdown) -> Result<()> {
-    let mut reader = log.reader()?;
-    let from = bus::from_start(log, &mut *reader, topic)?;
-    reader.assign(&from)?;
-    while !shutdown.requested() {
-        if begun.elapsed() > PATIENCE {
-            bail!("no incident within {PATIENCE:?}");
+/// When what happened, since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    pub page: Option<Duration>,
+    pub anomaly: Option<Duration>,
+    pub incident: Option<Duration>,
+    pub repair: Option<Duration>,
+}
+
+/// What was read so far.
+struct Course<'a> {
+    story: &'a Story,
+    page: &'a str,
+    console: Client,
+    times: Times,
+    incident: Option<Incident>,
+    /// The execution that is told of, and the hash of its plan.
+    execution: Option<String>,
+    ended: Option<ActionState>,
+}
+
+const POLL: Duration = Duration::from_millis(50);
+/// For a repair, once there is a plan: approval, verification (120 s as shipped) and the way back.
+const REPAIR_PATIENCE: Duration = Duration::from_secs(240);
+
+/// How long a fault may take to become an incident: the rules' own times (`config/rules.yaml`).
+pub fn patience(fault: Fault) -> Duration {
+    match fault {
+        Fault::Cpu => Duration::from_secs(420),
+        _ => Duration::from_secs(120),
+    }
+}
+
+// === impl Story ===
+
+impl Story {
+    pub fn tell(
+        &self,
+        log: &dyn Log,
+        config: &Config,
+        page: &str,
+        shutdown: &Shutdown,
+    ) -> Result<()> {
+        let token = config.console.token.as_ref().map(|token| token.0.clone());
+        let mut course = Course {
+            story: self,
+            page,
+            console: Client::new(page, token),
+            times: Times::default(),
+            incident: None,
+            execution: None,
+            ended: None,
+        };
+        let mut reader = log.reader()?;
+        let mut from = Vec::new();
+        for topic in ["evidence.v1", "incidents.v1", "actions.v1"] {
+            from.extend(bus::from_start(log, &mut *reader, &config.bus.topic(topic))?);
         }
-        let ReadEvent::Record(record) = reader.poll(POLL)? else { continue };
-        let limits = bus::config::LimitsConfig::default();
-        let Ok((_, batch)) = bus::frame::read(&record, &limits) else { continue };
+        reader.assign(&from)?;
+        while !shutdown.requested() {
+            course.look_at_page();
+            course.lose_patience()?;
+            if let ReadEvent::Record(record) = reader.poll(POLL)? {
+                course.record(&record, config)?;
+            }
+            if let Some(state) = course.ended.filter(|_| self.ending == Ending::AfterRepair) {
+                shutdown.request();
+                return course.verdict(state);
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Course ===
+
+impl Course<'_> {
+    fn since(&self) -> Duration {
+        self.story.begun.elapsed()
+    }
+
+    fn look_at_page(&mut self) {
+        if self.times.page.is_none() && self.console.incidents().is_ok() {
+            self.times.page = Some(self.since());
+            tell::page(self.since(), self.page);
+        }
+    }
+
+    fn lose_patience(&self) -> Result<()> {
+        if self.story.ending == Ending::WhenTold {
+            return Ok(());
+        }
+        match self.times.incident {
+            None if self.since() > self.story.patience => {
+                bail!("no incident within {:?}", self.story.patience)
+            }
+            Some(at) if self.since() > at + REPAIR_PATIENCE => {
+                bail!("the repair did not end within {REPAIR_PATIENCE:?}")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn record(&mut self, record: &Record, config: &Config) -> Result<()> {
+        let Ok((meta, batch)) = bus::frame::read(record, &config.bus.limits) else {
+            return Ok(());
+        };
         if batch.num_rows() == 0 {
-            continue;
+            return Ok(());
         }
-        for incident in Incident::from_batch(&batch)? {
-            println!("[{}] an incident opened\n", seconds(begun.elapsed()));
-            print!("{}", page(&incident));
+        match meta.schema.split('/').next().unwrap_or_default() {
+            "evidence.anomaly" => self.anomalies(&Anomaly::from_batch(&batch)?),
+            "incidents" => self.incidents(Incident::from_batch(&batch)?),
+            "actions" => {
+                for action in Action::from_batch(&batch)? {
+                    self.action(&action)?;
+                }
+            }
+            _ => {}
         }
-        closing(begun);
-        shutdown.request();
+        Ok(())
     }
-    Ok(())
-}
 
-/// An incident as text: what it names, why, what was expected, and who contributed most.
-fn page(incident: &Incident) -> String {
-    let mut text = format!("  {}\n", incident.headline);
-    let line = |name: &str, value: &str| format!("    {name:<12} {value}\n");
-    text += &line("incident", &incident.id);
-    if let Some(entity) = &incident.entity {
-        text += &line(&entity.kind, &entity.name);
-    }
-    text += &line("since", &rfc3339(incident.opened_ms));
-    for member in &incident.members {
-        text += &line("rule", &format!("{} ({})", member.rule, member.model));
-        text += &line("why", &member.why);
-        if let (Some(value), Some(expected)) = (member.value, member.expected) {
-            text += &line("value", &format!("{value:.0}, expected {expected:.1}"));
-        }
-        if let Some(score) = member.score {
-            text += &line("score", &format!("{score:.1} (once in 10^{score:.0} windows)"));
+    fn anomalies(&mut self, anomalies: &[Anomaly]) {
+        let mut opened = anomalies.iter().filter(|anomaly| anomaly.kind == AnomalyKind::Open);
+        if let (None, Some(first)) = (self.times.anomaly, opened.next()) {
+            self.times.anomaly = Some(self.since());
+            tell::anomaly(self.since(), first);
         }
     }
-    for contributor in &incident.contributors {
-        let share = contributor.share * 100.0;
-        text += &line("seen by", &format!("{} ({share:.0} %)", contributor.name));
+
+    fn incidents(&mut self, incidents: Vec<Incident>) {
+        for incident in incidents {
+            let is_ours = self.incident.as_ref().is_none_or(|ours| ours.id == incident.id);
+            if !is_ours {
+                if incident.revision == 0 {
+                    tell::other(self.since(), &incident);
+                }
+                continue;
+            }
+            let before = self.incident.as_ref().map(|ours| ours.headline.as_str());
+            if before != Some(incident.headline.as_str()) {
+                tell::incident(self.since(), &incident);
+            }
+            self.times.incident.get_or_insert(self.story.begun.elapsed());
+            self.incident = Some(incident);
+        }
     }
-    text
+
+    fn action(&mut self, action: &Action) -> Result<()> {
+        let ours = self.incident.as_ref().is_some_and(|ours| ours.id == action.incident);
+        // Only what is planned is told of: a proposal that no plan follows is not.
+        if !ours || self.execution.as_ref().is_some_and(|id| *id != action.execution) {
+            return Ok(());
+        }
+        match action.state {
+            ActionState::Proposed => return Ok(()),
+            ActionState::Planned => {
+                self.execution = Some(action.execution.clone());
+                tell::plan(self.since(), action);
+            }
+            ActionState::AwaitingApproval => self.ask(action)?,
+            _ => tell::step(self.since(), action),
+        }
+        if action.step.is_none() && is_end(action.state) {
+            if action.state == ActionState::Confirmed {
+                self.times.repair = Some(self.since());
+            }
+            self.ended = Some(action.state);
+            tell::closing(&self.times, self.incident.as_ref(), action, self.page);
+        }
+        Ok(())
+    }
+
+    fn ask(&self, action: &Action) -> Result<()> {
+        let hash = action.plan_hash.as_deref().context("a plan that waits has a hash")?;
+        tell::question(self.since(), &action.execution, hash, self.page);
+        if self.story.approve {
+            self.console_knows(&action.execution)?;
+            let (who, why) = ("demo --approve", "the demo was told to");
+            self.console.decide(&action.execution, "approve", hash, who, why)?;
+        }
+        Ok(())
+    }
+
+    /// The console reads the same topic; it may be a moment behind.
+    fn console_knows(&self, execution: &str) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            match self.console.execution(execution) {
+                Ok(repair) if repair.can_decide => return Ok(()),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Ok(_) if Instant::now() > deadline => bail!("the console does not ask for a word"),
+                _ => std::thread::sleep(POLL),
+            }
+        }
+    }
+
+    fn verdict(&self, state: ActionState) -> Result<()> {
+        match state {
+            ActionState::Confirmed => Ok(()),
+            other => bail!("the repair is not verified: it ended as {}", other.as_str()),
+        }
+    }
 }
 
-fn closing(begun: Instant) {
-    let peak = peak_memory_mb().map_or("not known".to_owned(), |mb| format!("{mb} MB"));
-    println!("\nDone after {}; peak memory {peak}. To try next:", seconds(begun.elapsed()));
-    println!("  gannet all --config config/gannet.yaml    your own routers, on one machine");
-    println!("  gannet decode FILE.pcap --json            what a capture says");
-}
-
-/// The process's largest resident size so far, as the kernel counts it (`VmHWM`, proc(5)).
-fn peak_memory_mb() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes / 1_024)
-}
-
-fn seconds(elapsed: Duration) -> String {
-    format!("{:5.1} s", elapsed.as_secs_f64())
+/// States that nothing follows, of a whole execution.
+fn is_end(state: ActionState) -> bool {
+    use ActionState::{
+        Confirmed, Expired, Refused, Rejected, RolledBack, Stuck, Unknown, Withdrawn,
+    };
+    matches!(
+        state,
+        Confirmed | Expired | Refused | Rejected | RolledBack | Stuck | Unknown | Withdrawn
+    )
 }

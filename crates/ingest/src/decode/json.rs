@@ -1,5 +1,5 @@
-//! A row of flows as one line of JSON: addresses as text, times by RFC 3339, elements without a
-//! column by their numbers. Columns without a value are left out.
+//! A row of flows or of events as one line of JSON: addresses as text, times by RFC 3339, elements
+//! without a column by their numbers. Columns without a value are left out.
 
 use std::fmt::Write;
 
@@ -28,6 +28,22 @@ pub fn row(batch: &RecordBatch, row: usize) -> String {
     line
 }
 
+/// A string as JSON writes it (RFC 8259 §7): what a device sends may hold anything.
+fn quoted(line: &mut String, text: &str) -> std::fmt::Result {
+    line.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => line.extend(['\\', c]),
+            '\n' => line.push_str("\\n"),
+            '\t' => line.push_str("\\t"),
+            c if c < ' ' => write!(line, "\\u{:04x}", u32::from(c))?,
+            c => line.push(c),
+        }
+    }
+    line.push('"');
+    Ok(())
+}
+
 /// Writing to a string does not fail.
 fn value(line: &mut String, column: &ArrayRef, row: usize) {
     let _ = match column.data_type() {
@@ -35,7 +51,7 @@ fn value(line: &mut String, column: &ArrayRef, row: usize) {
         DataType::UInt16 => write!(line, "{}", column.as_primitive::<UInt16Type>().value(row)),
         DataType::UInt32 => write!(line, "{}", column.as_primitive::<UInt32Type>().value(row)),
         DataType::UInt64 => write!(line, "{}", column.as_primitive::<UInt64Type>().value(row)),
-        DataType::Utf8 => write!(line, "{:?}", column.as_string::<i32>().value(row)),
+        DataType::Utf8 => quoted(line, column.as_string::<i32>().value(row)),
         DataType::Timestamp(..) => {
             let ms = column.as_primitive::<TimestampMillisecondType>().value(row);
             write!(line, "\"{}\"", model::time::rfc3339(ms))

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{Field, FieldRef, Schema};
 use model::schema::TopicSchema;
 
 use super::columns::{Bytes, Column, Labels, same_text};
 use super::element::{AddrCol, MacCol, Target, TimeCol, U8Col, U16Col, U32Col, U64Col};
+use super::join::{Joined, Names, Numbers, is_joined};
 use super::marks::{Gathered, Units};
 
 /// A full batch and the receive times in it.
@@ -56,6 +57,7 @@ pub struct FlowBatcher {
     units: Gathered,
     /// Rows of the largest datagram so far.
     datagram_rows: usize,
+    names: Option<Names>,
 }
 
 // === impl Columns ===
@@ -177,7 +179,13 @@ impl FlowBatcher {
             full: Vec::new(),
             units: Gathered::default(),
             datagram_rows: 0,
+            names: None,
         }
+    }
+
+    /// Has batches joined with names from now on.
+    pub fn name_with(&mut self, names: Names) {
+        self.names = Some(names);
     }
 
     /// Rows that the batch still takes, at least 1: a full batch is closed first.
@@ -226,10 +234,19 @@ impl FlowBatcher {
             return;
         };
         let rows = self.columns.rows;
-        let mut fields = Vec::with_capacity(40);
-        let mut arrays = Vec::with_capacity(40);
-        for field in self.schema.arrow.fields() {
+        let mut fields: Vec<FieldRef> = Vec::with_capacity(40);
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(40);
+        let is_own = |field: &&FieldRef| !is_joined(field.name());
+        for field in self.schema.arrow.fields().iter().filter(is_own) {
             if let Some(array) = self.columns.array(field.name(), field, &self.domain) {
+                fields.push(field.clone());
+                arrays.push(array);
+            }
+        }
+        // They came after all others: the contract grows at its end.
+        let mut joined = self.join(&fields, &arrays);
+        for field in self.schema.arrow.fields() {
+            if let Some(array) = joined.take(field.name()) {
                 fields.push(field.clone());
                 arrays.push(array);
             }
@@ -241,6 +258,13 @@ impl FlowBatcher {
             .expect("columns have the schema's types and the same rows: a test builds all of them");
         let units = self.units.take();
         self.full.push(FlowBatch { batch, received_min, received_max, units });
+    }
+
+    fn join(&self, fields: &[FieldRef], arrays: &[ArrayRef]) -> Joined {
+        let at = |name: &str| fields.iter().position(|field| field.name() == name);
+        let numbers = Numbers::of(|name| at(name).and_then(|at| arrays.get(at)));
+        let joined = self.names.as_ref().zip(numbers).map(|(names, numbers)| names.join(&numbers));
+        joined.unwrap_or_default()
     }
 
     /// The batches closed so far.

@@ -13,6 +13,7 @@ pub mod domain;
 pub mod element;
 mod exporter;
 pub mod extra;
+pub mod join;
 pub mod ledger;
 pub mod limits;
 pub mod marks;
@@ -117,6 +118,11 @@ impl Engine {
             v5: Program::compile(5, &message::v5_fields()),
             due: None,
         }
+    }
+
+    /// Has flows joined with names from now on. The tables are another's, who fills them.
+    pub fn name_with(&mut self, names: join::Names) {
+        self.flows.name_with(names);
     }
 
     /// Decodes one datagram. `received` never goes back.

@@ -117,7 +117,8 @@ pub struct Publisher {
 }
 
 /// Topics by their names without the prefix.
-const TOPICS: [&str; 5] = ["flows.v1", "metrics.v1", "events.v1", "templates.v1", "flows.v1.dlq"];
+const TOPICS: [&str; 6] =
+    ["flows.v1", "metrics.v1", "events.v1", "templates.v1", "interfaces.v1", "flows.v1.dlq"];
 /// Those that heartbeats go to.
 const HEARTBEATS: [&str; 3] = ["flows.v1", "metrics.v1", "events.v1"];
 

@@ -12,16 +12,19 @@ use super::data;
 use super::encode::{Message, field, plain_fields, plain_records, v5};
 use crate::decode::fuzz;
 use crate::engine::element::{Field, VARIABLE};
+use crate::syslog::fuzz as syslog;
 
 type Entry = fn(&[u8]);
 
-const TARGETS: [(&str, Entry); 6] = [
+const TARGETS: [(&str, Entry); 8] = [
     ("v5", fuzz::v5),
     ("v9", fuzz::v9),
     ("ipfix", fuzz::ipfix),
     ("datagram", fuzz::datagram),
     ("datagrams", fuzz::datagrams),
     ("pcap", fuzz::capture),
+    ("syslog", syslog::message),
+    ("stream", syslog::stream),
 ];
 /// Mutants of a target in an ordinary run; `FUZZ_INPUTS` names another number.
 const MUTANTS: u64 = 20_000;
@@ -102,6 +105,8 @@ fn made(target: &str) -> Vec<Vec<u8>> {
             };
             vec![parted(9), parted(10), framed(&[v5s(), vec![sample(9), sample(10)]].concat())]
         }
+        "syslog" => MESSAGES.map(|message| message.as_bytes().to_vec()).to_vec(),
+        "stream" => vec![stream()],
         _ => [sample(9), v5(0, 3_600_000, 1)]
             .iter()
             .flat_map(|d| [1, 12, 113].map(|l| pcap(l, d)))
@@ -116,6 +121,42 @@ fn framed(datagrams: &[Vec<u8>]) -> Vec<u8> {
         out.extend_from_slice(datagram);
     }
     out
+}
+
+/// A header of each family.
+const MESSAGES: [&str; 14] = [
+    "<187>94: edge1: *Nov 26 10:00:00.123 UTC: %LINK-3-UPDOWN: Interface GigabitEthernet0/1, \
+     changed state to administratively down",
+    "<189>97: 2d03h: %BGP-5-ADJCHANGE: neighbor 192.0.2.9 vpn vrf red Down Peer closed",
+    "<187>7: pe1 LC/0/2/CPU0:Nov 26 10:00:00.5 UTC: ifmgr[214]: %PKT_INFRA-LINK-3-UPDOWN : \
+     Interface TenGigE0/2/0/4, changed state to Down",
+    "<189>leaf1: 2026 Nov 26 10:00:00 UTC: %ETHPORT-5-IF_UP: Interface Ethernet1/3 is up in mode x",
+    "<164>Nov 26 2026 10:00:00 fw1 : %ASA-4-411002: Line protocol on Interface o, changed state \
+     to up",
+    "<28>Nov 26 10:00:00  re0.core1 mib2d[24]: SNMP_TRAP_LINK_DOWN: ifIndex 502, ifAdminStatus \
+     up(1), ifOperStatus down(2), ifName xe-0/0/0",
+    "<28>1 2026-11-26T10:00:00.250Z core1 mib2d 24 SNMP_TRAP_LINK_DOWN [junos@2636.1.1.1.2.18 \
+     admin-status=\"down(2)\" interface-name=\"xe-0/0/0\"] ifIndex 502",
+    "<28>Nov 26 10:00:00 core1 rpd[29]: RPD_BGP_NEIGHBOR_STATE_CHANGED: BGP peer 192.0.2.9 (AS 1) \
+     changed state from Established to Idle",
+    "<13>2026-11-26T10:00:00+01:00 veos1 Bgp: %BGP-5-ADJCHANGE: peer 192.0.2.9 (VRF default AS 1) \
+     old state OpenConfirm event Established new state Established",
+    "<29>2026-11-6 10:00:00.270.1 sw1 %%01IFNET/4/IF_STATE(l)[4997]:Interface E0/0/8 has turned \
+     into DOWN state.",
+    "<189>date=2026-11-26 time=10:00:00 devname=\"fw 1\" tz=\"+0100\" type=\"event\" \
+     subtype=system",
+    "<30>cons1 port02 2026-Nov- 6 10:00:00.341 LOGIN: root",
+    "<14>Nov 26 10:00:00 pa1 1,2026/11/26 10:00:00,0123,TRAFFIC,end,2304,a",
+    "<7>Dec 10 00:00:01  re0.edge01 fpc3 fpc3 dcpfe: JPRDS_NH:jprds_nh_alloc(),631: failed",
+];
+
+/// Both framings in pieces of 17 bytes.
+fn stream() -> Vec<u8> {
+    let counted = |message: &str| format!("{} {message}", message.len());
+    let line = |message: &str| format!("{message}\n");
+    let each = MESSAGES.iter().enumerate();
+    let texts = each.map(|(i, m)| if i % 2 == 0 { counted(m) } else { line(m) });
+    [vec![16], texts.collect::<String>().into_bytes()].concat()
 }
 
 /// A capture of one packet: Ethernet, raw IP or Linux cooked.

@@ -7,7 +7,7 @@ use model::rows::{Device, Interface};
 use crate::devices::Devices;
 use crate::interfaces::{Interfaces, Port};
 
-fn device(name: &str, address: &str, exporter: Option<&str>) -> Device {
+pub fn device(name: &str, address: &str, exporter: Option<&str>) -> Device {
     Device {
         domain: "default".to_owned(),
         device: name.to_owned(),
@@ -22,7 +22,7 @@ fn device(name: &str, address: &str, exporter: Option<&str>) -> Device {
     }
 }
 
-fn interface(name: &str, if_index: u32, from_ms: i64) -> Interface {
+pub fn interface(name: &str, if_index: u32, from_ms: i64) -> Interface {
     Interface {
         domain: "default".to_owned(),
         device: "edge1".to_owned(),

@@ -13,6 +13,8 @@ fn every_column_of_the_contract_has_a_target_of_its_type() {
             ("domain", None) => DataType::Utf8,
             ("extra", None) => DataType::Binary,
             ("mpls_labels", None) => continue,
+            ("exporter_name" | "in_if_name" | "out_if_name", None) => DataType::Utf8,
+            ("in_if_speed" | "out_if_speed", None) => DataType::UInt64,
             (_, Some(Target::U8(_))) => DataType::UInt8,
             (_, Some(Target::U16(_))) => DataType::UInt16,
             (_, Some(Target::U32(_))) => DataType::UInt32,

@@ -17,7 +17,8 @@ use runtime::shutdown::Shutdown;
 
 use super::encode::{Message, plain_fields, plain_records};
 use crate::config::{IngestConfig, SpoolConfig};
-use crate::service::{IngestFeed, Listeners, Report, print, run};
+use crate::listeners::Listeners;
+use crate::service::{IngestFeed, Report, print, run};
 
 const EXPORTER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 3));
 const START: i64 = 1_700_000_000_000;
@@ -77,7 +78,7 @@ fn data(sequence: u32, n: u32) -> Vec<u8> {
 }
 
 /// Names rise in every partition, and no row is older than a watermark sent before it.
-fn check_order(log: &dyn Log, bus: &BusConfig) {
+pub fn check_order(log: &dyn Log, bus: &BusConfig) {
     for topic in ["flows.v1", "metrics.v1", "events.v1"] {
         let mut last: BTreeMap<u32, (i64, u32, i64)> = BTreeMap::new();
         for (record, meta, _) in batches(log, bus, topic) {

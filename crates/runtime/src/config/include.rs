@@ -1,6 +1,7 @@
 //! Files and `!include`: a path relative to the including file, no cycles, a limited depth and
 //! size.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,14 +17,33 @@ pub(super) fn read_root(path: &Path) -> Result<Node, ConfigError> {
     read(path, Place::Default, &[])
 }
 
-/// The tree of a text, which cannot include.
-pub(super) fn compose_text(name: String, text: String) -> Result<Node, ConfigError> {
-    let source = Arc::new(Source::new(name, text));
-    let mut refuse = |_: &str, place: &Place| {
-        let message = "`!include` works only in a file";
-        Err(Diagnostic::new(message).at(place.clone()).into())
+/// The tree of a text and of all that it includes, by their names among `texts`.
+pub(super) fn compose_text(
+    name: &str,
+    texts: &BTreeMap<String, String>,
+) -> Result<Node, ConfigError> {
+    compose_named(name, texts, Place::Default, &[])
+}
+
+fn compose_named(
+    name: &str,
+    texts: &BTreeMap<String, String>,
+    included_from: Place,
+    stack: &[&str],
+) -> Result<Node, ConfigError> {
+    let refuse = |message: &str| Diagnostic::new(message).at(included_from.clone()).into();
+    let Some(text) = texts.get(name) else {
+        return Err(refuse("`!include` works only in a file"));
     };
-    compose(&source.text, &Origin::Source(Arc::clone(&source)), &mut refuse)
+    if stack.contains(&name) || stack.len() >= INCLUDES_DEPTH_MAX {
+        return Err(refuse("texts include each other without end"));
+    }
+    let outer = matches!(included_from, Place::File(_)).then(|| included_from.clone());
+    let source = Arc::new(Source::new(name, text.as_str()).with_included_from(outer));
+    let stack: Vec<&str> = stack.iter().copied().chain([name]).collect();
+    let mut resolve =
+        |other: &str, place: &Place| compose_named(other, texts, place.clone(), &stack);
+    compose(&source.text, &Origin::Source(Arc::clone(&source)), &mut resolve)
 }
 
 fn read(path: &Path, included_from: Place, stack: &[PathBuf]) -> Result<Node, ConfigError> {

@@ -14,6 +14,7 @@ mod suggest;
 pub mod units;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use garde::Validate;
@@ -48,10 +49,11 @@ pub struct ConfigSource {
 #[derive(Clone, Debug)]
 enum Root {
     File(PathBuf),
-    /// A text that may not include files: a test, a fuzzer, the demo's own configuration.
+    /// A text by its name among others that it may include, and no file: a test, a fuzzer, the
+    /// configuration that the binary carries.
     Text {
         name: String,
-        text: String,
+        texts: BTreeMap<String, String>,
     },
 }
 
@@ -70,7 +72,13 @@ impl ConfigSource {
     }
 
     pub fn text(name: &str, text: &str) -> ConfigSource {
-        let root = Root::Text { name: name.to_owned(), text: text.to_owned() };
+        ConfigSource::texts(name, &[(name, text)])
+    }
+
+    /// The text called `name`, which may include the others by their names.
+    pub fn texts(name: &str, texts: &[(&str, &str)]) -> ConfigSource {
+        let texts = texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        let root = Root::Text { name: name.to_owned(), texts: texts.collect() };
         ConfigSource { root, variables: Vec::new() }
     }
 
@@ -102,7 +110,7 @@ where
 {
     let mut tree = match source.root {
         Root::File(path) => include::read_root(&path)?,
-        Root::Text { name, text } => include::compose_text(name, text)?,
+        Root::Text { name, texts } => include::compose_text(&name, &texts)?,
     };
     environment::apply(&mut tree, &source.variables)?;
     let value = de::from_node(&tree)?;

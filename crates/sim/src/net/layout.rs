@@ -233,6 +233,7 @@ impl Layout {
     }
 
     /// The other end of the link that leaves here, if one does.
+    #[cfg(test)]
     pub fn peer(&self, port: PortId) -> Option<PortId> {
         let At::Link(link) = self.ports[port].at else { return None };
         let Link { a, b, .. } = self.links[link];

@@ -35,5 +35,5 @@ mod tests;
 
 pub use faults::{Fault, Placed, Root, Truth};
 pub use params::{Exporters, Params};
-pub use serve::{Bound, ServeOptions, Served, serve};
+pub use serve::{Bound, ServeOptions, Served, Sockets, serve};
 pub use world::{Net, Output};

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ber::Message;
 use super::command::LINE_MAX;
+use super::layout::Layout;
 use super::world::{Net, Output};
 use crate::options::SimError;
 use crate::service::Pace;
@@ -91,6 +92,15 @@ const DRAINED_MAX: usize = 64;
 /// How long a client that does not read may hold its thread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Sockets at every device's address, before there is a network behind them: who must know the
+/// ports first (an inventory) binds, and serves later.
+pub struct Sockets {
+    pub bound: Bound,
+    agents: Vec<(&'static str, UdpSocket)>,
+    lines: Vec<(&'static str, TcpListener)>,
+    senders: BTreeMap<Ipv4Addr, UdpSocket>,
+}
+
 /// Puts a network on sockets. It has been advanced to `pace.origin_ms` or less; what lies between
 /// leaves at once.
 pub fn serve(
@@ -99,46 +109,70 @@ pub fn serve(
     pace: Pace,
     stop: Arc<AtomicBool>,
 ) -> Result<Served, SimError> {
-    if pace.speed.is_nan() || pace.speed <= 0.0 {
-        return Err(SimError::Speed(pace.speed));
+    Sockets::bind(options.snmp_port, options.command_port)?.serve(net, options, pace, stop)
+}
+
+// === impl Sockets ===
+
+impl Sockets {
+    /// Binds the devices' addresses to these ports; 0 is any that is free at all of them.
+    pub fn bind(snmp_port: u16, command_port: u16) -> Result<Sockets, SimError> {
+        let devices = Layout::standard().devices;
+        let addresses: Vec<Ipv4Addr> = devices.iter().map(|device| device.address).collect();
+        let agents = bind_all(&addresses, snmp_port, |at| {
+            let socket = UdpSocket::bind(at)?;
+            socket.set_read_timeout(Some(STOP_CHECK))?;
+            Ok((socket.local_addr()?.port(), socket))
+        })?;
+        let lines = bind_all(&addresses, command_port, |at| {
+            let listener = TcpListener::bind(at)?;
+            listener.set_nonblocking(true)?;
+            Ok((listener.local_addr()?.port(), listener))
+        })?;
+        let senders = bind_all(&addresses, 0, |at| {
+            // Each may have a port of its own: 0 goes on to the next.
+            Ok((0, UdpSocket::bind(at)?))
+        })?;
+        let names = || devices.iter().map(|device| device.name);
+        Ok(Sockets {
+            bound: Bound { snmp_port: agents.0, command_port: lines.0 },
+            agents: names().zip(agents.1).collect(),
+            lines: names().zip(lines.1).collect(),
+            senders: addresses.into_iter().zip(senders.1).collect(),
+        })
     }
-    let devices: Vec<(&'static str, Ipv4Addr)> = net.devices().collect();
-    let addresses: Vec<Ipv4Addr> = devices.iter().map(|(_, address)| *address).collect();
-    let agents = bind_all(&addresses, options.snmp_port, |at| {
-        let socket = UdpSocket::bind(at)?;
-        socket.set_read_timeout(Some(STOP_CHECK))?;
-        Ok((socket.local_addr()?.port(), socket))
-    })?;
-    let lines = bind_all(&addresses, options.command_port, |at| {
-        let listener = TcpListener::bind(at)?;
-        listener.set_nonblocking(true)?;
-        Ok((listener.local_addr()?.port(), listener))
-    })?;
-    let senders = bind_all(&addresses, 0, |at| {
-        // Each may have a port of its own: 0 goes on to the next.
-        Ok((0, UdpSocket::bind(at)?))
-    })?;
-    let bound = Bound { snmp_port: agents.0, command_port: lines.0 };
-    let world = Arc::new(World {
-        net: Mutex::new(net),
-        options,
-        pace,
-        begun: Instant::now(),
-        stop,
-        connections: AtomicUsize::new(0),
-        counts: Counts::default(),
-    });
-    let mut threads = Vec::new();
-    for ((name, _), socket) in devices.iter().zip(agents.1) {
-        let (world, name) = (Arc::clone(&world), *name);
-        threads.push(spawn("sim-snmp", move || agent(&world, name, &socket))?);
+
+    /// Puts the network behind them.
+    pub fn serve(
+        self,
+        net: Net,
+        options: ServeOptions,
+        pace: Pace,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Served, SimError> {
+        if pace.speed.is_nan() || pace.speed <= 0.0 {
+            return Err(SimError::Speed(pace.speed));
+        }
+        let Sockets { bound, agents, lines, senders } = self;
+        let world = Arc::new(World {
+            net: Mutex::new(net),
+            options,
+            pace,
+            begun: Instant::now(),
+            stop,
+            connections: AtomicUsize::new(0),
+            counts: Counts::default(),
+        });
+        let mut threads = Vec::new();
+        for (name, socket) in agents {
+            let world = Arc::clone(&world);
+            threads.push(spawn("sim-snmp", move || agent(&world, name, &socket))?);
+        }
+        let (taker, sender) = (Arc::clone(&world), Arc::clone(&world));
+        threads.push(spawn("sim-command", move || take_lines(&taker, &lines))?);
+        threads.push(spawn("sim-send", move || send(&sender, &senders))?);
+        Ok(Served { bound, world, threads })
     }
-    let listeners: Vec<_> = devices.iter().map(|(name, _)| *name).zip(lines.1).collect();
-    let (taker, sender) = (Arc::clone(&world), Arc::clone(&world));
-    threads.push(spawn("sim-command", move || take_lines(&taker, &listeners))?);
-    let sockets = addresses.into_iter().zip(senders.1).collect();
-    threads.push(spawn("sim-send", move || send(&sender, &sockets))?);
-    Ok(Served { bound, world, threads })
 }
 
 // === impl ServeOptions ===

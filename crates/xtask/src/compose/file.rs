@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 /// The stages that run on a cluster, a service each.
-pub const STAGES: &[&str] = &["ingest", "detect", "correlate"];
+pub const STAGES: &[&str] = &["ingest", "detect", "correlate", "act", "console"];
 /// Makes the topics and ends.
 pub const TOPICS: &str = "topics";
 pub const KAFKA: &str = "kafka";

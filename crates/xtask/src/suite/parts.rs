@@ -44,6 +44,7 @@ pub const PARTS: &[Part] = &[
     part("cut", Fast, 10, |context| lab(context, "cut")),
     part("crash", Fast, 30, |context| lab(context, "crash")),
     part("e2e", Full, 30, |context| lab(context, "e2e")),
+    part("browser", Full, 10, |context| lab(context, "browser")),
     part("services", Full, 15, services),
     part("python", Full, 10, python),
 ];
@@ -109,6 +110,9 @@ fn lab(context: &mut Context, name: &str) -> Result<Outcome> {
     command.current_dir(workspace::root()).args([name, "--short"]);
     if lab::check(name)?.needs.contains(&machine::SOFTFLOWD) {
         lab::softflowd()?;
+    }
+    if lab::check(name)?.needs.contains(&machine::BROWSER) {
+        lab::browser()?;
     }
     // What can be shown without Kafka is; the lab counts the rest as skipped.
     let _ = context.lend_kafka(&mut command);

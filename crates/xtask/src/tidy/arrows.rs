@@ -62,7 +62,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const KEPT: &[(&str, &[&str])] = &[
     ("rdkafka", &["bus"]),
     ("rdkafka-sys", &["bus"]),
-    ("redb", &["bus"]),
+    ("redb", &["bus", "console"]),
     ("datafusion", &["sql"]),
     ("anyhow", &["gannet", "xtask", "tests"]),
 ];

@@ -20,6 +20,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::reference;
+
 pub use tree::Tree;
 
 /// One breach of one rule.
@@ -51,6 +53,7 @@ const RULES: &[(&str, Rule)] = &[
     ("pages", pages::check),
     ("schemas only grow", schemas::check),
     ("sources", sources::check),
+    ("reference", reference::check),
 ];
 
 /// All findings in the repository at `root`, in order of file and line.

@@ -2,6 +2,7 @@
 
 use super::schemas::{self, PROMISED};
 use super::{Tree, check, metrics};
+use crate::reference;
 
 /// The findings of a tree of one file, as `line: what`.
 fn found(path: &str, text: &str) -> Vec<String> {
@@ -327,4 +328,30 @@ fn limits_are_told_and_counted() {
     ] {
         assert!(of(page).contains(wanted), "no `{wanted}` in {}", of(page));
     }
+}
+
+#[test]
+fn reference_pages_are_what_would_be_made() {
+    let schema = "topic = \"flows\"\nversion = 1\ndoc = \"A flow.\"\npartition_by = \"spread\"\n\
+                  time = \"received\"\n\n[[field]]\nname = \"bytes\"\ntype = \"uint64\"\n\
+                  nullable = true\nsince = 1\nunit = \"bytes\"\ndoc = \"Its bytes.\"\n";
+    let code = rust("/// Flows | read.\npub const FLOWS: &str = \"gannet_ingest_flows_total\";");
+    let mut samples = vec![
+        ("schemas/flows.toml".to_string(), schema.to_string()),
+        ("crates/ingest/src/metrics.rs".to_string(), code),
+        ("crates/xtask/src/reference.rs".to_string(), rust("")),
+    ];
+    let stale = |samples: &[(String, String)]| {
+        let findings = reference::check(&Tree::of(samples.to_vec()));
+        findings.into_iter().map(|finding| finding.file).collect::<Vec<_>>()
+    };
+    assert_eq!(stale(&samples), ["docs/reference/topics.md", "docs/reference/metrics.md"]);
+    let tree = Tree::of(samples.clone());
+    let pages = reference::pages(&tree);
+    assert!(pages[0].1.contains("| `bytes` | uint64 | bytes | yes | 1 | Its bytes. |"));
+    assert!(pages[1].1.contains("| `gannet_ingest_flows_total` | counter | Flows \\| read. |"));
+    samples.extend(pages);
+    assert_eq!(stale(&samples), Vec::<String>::new());
+    samples[0].1 = schema.replace("Its bytes.", "Bytes.");
+    assert_eq!(stale(&samples), ["docs/reference/topics.md"]);
 }

@@ -1,0 +1,6 @@
+//! One message of syslog, of any bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| ingest::syslog::fuzz::message(bytes));
