@@ -270,7 +270,8 @@ fn name(fault: Fault) -> String {
 fn own_s(fault: Fault) -> f64 {
     match fault {
         Fault::Cpu => 300.0,
-        Fault::Saturation => 30.0,
+        // Three windows of 10 s without a record.
+        Fault::Saturation | Fault::SilentExporter => 30.0,
         _ => 0.0,
     }
 }

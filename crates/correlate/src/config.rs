@@ -104,6 +104,17 @@ const SYMPTOMS: [(&str, Sign); 12] = [
 // === impl Sign ===
 
 impl Sign {
+    /// What a limit on a metric, as a rule's shorthand has it, is a symptom of.
+    pub fn of_metric(metric: &str) -> Option<Sign> {
+        Some(match metric {
+            "cpu_usage" => Sign::Cpu,
+            "if_out_utilization" | "if_in_utilization" => Sign::Utilization,
+            "snmp_up" => Sign::Unreachable,
+            "ifInErrors" => Sign::Errors,
+            _ => return None,
+        })
+    }
+
     /// How long the shipped rules look on before they speak (`config/rules.yaml`: their `for`, and
     /// three windows of a level).
     pub(crate) fn takes_ms(self) -> i64 {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use act::{ActConfig, Library};
 use bus::BusConfig;
 use console::ConsoleConfig;
-use correlate::CorrelateConfig;
+use correlate::config::{CorrelateConfig, Sign};
 use detect::{DetectConfig, Rule};
 use drivers::DriversConfig;
 use garde::Validate;
@@ -132,13 +132,24 @@ impl Config {
         Ok(detect)
     }
 
+    /// Correlate's section, with what the rules of playbooks are symptoms of.
+    pub fn correlate_with_playbooks(&self) -> CorrelateConfig {
+        let mut correlate = self.correlate.clone();
+        for playbook in self.library.playbooks.values() {
+            if let Some(sign) = playbook.metric().and_then(Sign::of_metric) {
+                correlate.symptoms.entry(playbook.rule_name()).or_insert(sign);
+            }
+        }
+        correlate
+    }
+
     /// What the outputs of a stage depend on; of the console's, nothing.
     pub fn decisive(&self, stage: Stage) -> anyhow::Result<Option<Decisive>> {
         let name = stage.name();
         let decisive = match stage {
             Stage::Ingest => Decisive::of(name, &IngestDecisive { domain: &self.ingest.domain }),
             Stage::Detect => Decisive::of(name, &self.detect_with_playbooks()?),
-            Stage::Correlate => Decisive::of(name, &self.correlate),
+            Stage::Correlate => Decisive::of(name, &self.correlate_with_playbooks()),
             Stage::Act => {
                 let act = ActConfig {
                     playbooks: None,

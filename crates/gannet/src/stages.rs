@@ -143,7 +143,7 @@ impl Threads<'_> {
 
     fn correlate(&mut self) -> Result<()> {
         let fingerprint = self.config.fingerprint(Stage::Correlate)?;
-        let section = self.config.correlate.clone();
+        let section = self.config.correlate_with_playbooks();
         self.task(CorrelateStage::new(section, &self.config.bus, &fingerprint));
         Ok(())
     }

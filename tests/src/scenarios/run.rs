@@ -22,7 +22,7 @@ use sim::net::{Fault, Net, Params, Placed};
 use super::devices::{self, Shared, Writes, Written, lock};
 
 /// Network time before the fault: models and rates have a past.
-pub const CALM_S: u64 = 180;
+pub const CALM_S: u64 = 600;
 /// After a repair has ended, or a fault that has none: what comes back would come by then.
 const AFTER_S: i64 = 90;
 /// The network may be so far ahead of the last stage. Grace is 1 s, and ingest's heartbeats and

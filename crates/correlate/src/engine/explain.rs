@@ -246,7 +246,18 @@ impl Book {
             let keeper = self.keeper(found, seen, &keys, &kept);
             let keeper = match keeper {
                 Some(id) => id,
-                None => self.begin(&seen[found.explains[0]], fresh, now_ms, out),
+                None => {
+                    let stays = |nth: &usize| {
+                        let one = &seen[*nth];
+                        !fresh.contains_key(&one.id) && self.stays(one, "", &keys, &in_play)
+                    };
+                    // An incident of its own would have no member.
+                    if found.explains.iter().all(stays) {
+                        left.retain(|nth| !found.explains.contains(nth));
+                        continue;
+                    }
+                    self.begin(&seen[found.explains[0]], fresh, now_ms, out)
+                }
             };
             kept.insert(keeper.clone());
             self.join_same(&keeper, &found.told, now_ms, out);

@@ -95,7 +95,13 @@ impl Book {
         for (spot, all) in &self.spots {
             if self.touches(&own.change, spot) {
                 let since = all.range((own.began_ms - BEFORE_MS, String::new())..);
-                hit.extend(since.map(|(_, anomaly)| anomaly.clone()));
+                // What was known before is why we changed something.
+                let is_why = |(opened_ms, anomaly): &&(i64, String)| {
+                    *opened_ms < own.began_ms
+                        && self.anomalies.get(anomaly).is_some_and(|home| home == id)
+                };
+                let new = since.filter(|one| !is_why(one));
+                hit.extend(new.map(|(_, anomaly)| anomaly.clone()));
             }
         }
         for anomaly in hit {

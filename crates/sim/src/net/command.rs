@@ -2,7 +2,7 @@
 //! is as good as once; `show policies` prints what was added in the words that added it.
 //!
 //! ```text
-//! show interfaces | show policies | show cpu
+//! show interfaces | show policies | show cpu | show top-talkers
 //! rate-limit add NAME src ADDR dst ADDR mbps N
 //! rate-limit remove NAME
 //! drop add NAME dst ADDR protocol tcp [flags syn]
@@ -15,6 +15,7 @@ use std::net::Ipv4Addr;
 
 use super::change::STATION;
 use super::layout::DeviceId;
+use super::load::Talker;
 use super::state::{Policy, Rule};
 use super::syslog::{By, Message};
 use super::world::Net;
@@ -22,11 +23,13 @@ use super::world::Net;
 /// What a device holds at most.
 const POLICIES_MAX: usize = 64;
 const NAME_MAX: usize = 64;
+/// Lines of the largest flows.
+const TALKERS_SHOWN: usize = 10;
 /// What a line may have.
 pub const LINE_MAX: usize = 512;
 
-const USAGE: &str = "unknown command; known are show interfaces|policies|cpu, rate-limit \
-                     add|remove, drop add|remove, interface NAME up|down";
+const USAGE: &str = "unknown command; known are show interfaces|policies|cpu|top-talkers, \
+                     rate-limit add|remove, drop add|remove, interface NAME up|down";
 
 #[derive(Clone, Copy, PartialEq)]
 enum Which {
@@ -55,6 +58,7 @@ impl Net {
             ["show", "interfaces"] => Ok(self.show_interfaces(id)),
             ["show", "policies"] => Ok(self.show_policies(id)),
             ["show", "cpu"] => Ok(self.show_cpu(id)),
+            ["show", "top-talkers"] => Ok(self.show_talkers(id)),
             ["rate-limit", "add", name, "src", src, "dst", dst, "mbps", mbps] => {
                 let (src, dst) = (address(src)?, address(dst)?);
                 let rule = Rule::RateLimit { src, dst, mbps: rate(mbps)? };
@@ -105,6 +109,26 @@ impl Net {
     fn show_cpu(&self, device: DeviceId) -> String {
         let state = &self.devices[device];
         format!("five seconds {:.0}% one minute {:.0}%\n", state.cpu, state.cpu_minute)
+    }
+
+    /// Pairs of hosts that send the most through this device, the largest first, as JSON: what a
+    /// device's own flow cache shows.
+    fn show_talkers(&self, device: DeviceId) -> String {
+        let passes = |talker: &&Talker| {
+            let mut hops = talker.way.iter().flatten();
+            talker.carried_bps > 0.0 && hops.any(|hop| hop.device == device)
+        };
+        let mut talkers: Vec<&Talker> = self.load.talkers.iter().filter(passes).collect();
+        talkers.sort_by(|a, b| b.carried_bps.total_cmp(&a.carried_bps));
+        let one = |talker: &&Talker| {
+            serde_json::json!({
+                "address": talker.src.to_string(),
+                "peer": talker.dst.to_string(),
+                "bandwidth": talker.carried_bps.round(),
+            })
+        };
+        let flows: Vec<_> = talkers.iter().take(TALKERS_SHOWN).map(one).collect();
+        format!("{}\n", serde_json::json!({ "flows": flows }))
     }
 
     /// A policy of this name has these words from now on, whatever it had before.
