@@ -4,6 +4,7 @@
 //! terminal and loopback.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -51,6 +52,15 @@ pub struct DemoArgs {
     /// Devices accept a repair and do not do it
     #[arg(long)]
     deaf: bool,
+    /// End after this time, whatever happened (`10m`)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    end_after: Option<Duration>,
+    /// Write how it went to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+    /// Write what is true of this run to a file, as JSON lines; no stage reads it
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
 }
 
 pub fn run(args: &DemoArgs) -> Result<()> {
@@ -64,8 +74,14 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         begun,
         patience: story::patience(args.fault),
         approve: args.approve,
-        ending: if args.exit_after_repair { Ending::AfterRepair } else { Ending::WhenTold },
+        ending: match (args.end_after, args.exit_after_repair) {
+            (Some(after), _) => Ending::After(after),
+            (None, true) => Ending::AfterRepair,
+            (None, false) => Ending::WhenTold,
+        },
+        summary: args.summary.clone(),
     };
+    simnet::write_truth(args.truth.as_deref(), &net)?;
     tell::opening(&net, args.fault, CALM_S);
     run_with(loaded, &Stage::ALL, &Shutdown::new(), |log, addresses| {
         let to = destinations(addresses)?;

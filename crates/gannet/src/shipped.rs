@@ -23,6 +23,9 @@ pub(crate) const PLAYBOOKS: [(&str, &str); 6] = [
     ("saturated.yaml", include_str!("../../../config/playbooks/saturated.yaml")),
 ];
 
+/// Of the log's records, which would grow for as long as the process runs.
+const LOG_BYTES_MAX: u64 = 128 << 20;
+
 /// The shipped configuration in one process and in memory, with ports of the kernel's choice on
 /// loopback. `variables` come on top, as an environment's would.
 pub fn in_memory(variables: &[(&str, String)]) -> Result<Loaded<Config>> {
@@ -39,6 +42,7 @@ pub fn in_memory(variables: &[(&str, String)]) -> Result<Loaded<Config>> {
     let mut loaded: Loaded<Config> = load(source)?;
     let config = &mut loaded.value;
     config.bus.embedded.path = None;
+    config.bus.embedded.bytes_max = LOG_BYTES_MAX;
     config.ingest.spool.path = None;
     config.ingest.sockets = 1;
     config.console.store.path = None;

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -70,7 +70,7 @@ pub fn run(args: &NetworkArgs) -> Result<()> {
     let sockets = Sockets::bind(args.snmp_port, args.command_port)?;
     let bound = sockets.bound;
     let net = Net::new(Params { snmp_port: bound.snmp_port, ..params(args, now_ms) });
-    write_truth(args, &net)?;
+    write_truth(args.truth.as_deref(), &net)?;
     if let Some(path) = &args.inventory {
         fs::write(path, net.inventory())
             .with_context(|| format!("cannot write {}", path.display()))?;
@@ -133,8 +133,8 @@ fn params(args: &NetworkArgs, start_ms: i64) -> Params {
     Params { seed, start_ms, faults, deaf, ..Params::default() }
 }
 
-fn write_truth(args: &NetworkArgs, net: &Net) -> Result<()> {
-    let Some(path) = &args.truth else {
+pub(crate) fn write_truth(path: Option<&Path>, net: &Net) -> Result<()> {
+    let Some(path) = path else {
         return Ok(());
     };
     let lines = net.truth().into_iter().map(|line| serde_json::to_string(&line));

@@ -2,7 +2,7 @@
 //! tables that it is handed and nothing else: no file, no address, no session that outlives it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -18,6 +18,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement;
 use futures_util::StreamExt;
 
+use crate::deadline;
 use crate::drive::{message_of, on_deep_stack};
 use crate::error::{PlanError, Refusal};
 use crate::plan;
@@ -102,8 +103,9 @@ fn run(
     // The timer needs a runtime, and operators may spawn.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(|e| AskError::Query(e.to_string()))?;
+    let end = Instant::now() + limits.time;
     runtime.block_on(async {
-        let answer = tokio::time::timeout(limits.time, answer(&context, statement, limits));
+        let answer = tokio::time::timeout(limits.time, answer(&context, statement, limits, end));
         match answer.await {
             Err(_) => Err(AskError::Time(limits.time)),
             Ok(answer) => answer.map_err(failed),
@@ -131,6 +133,7 @@ async fn answer(
     context: &SessionContext,
     statement: Statement,
     limits: AskLimits,
+    end: Instant,
 ) -> Result<Answer> {
     let state = context.state();
     let logical = state.statement_to_plan(DfStatement::Statement(Box::new(statement))).await?;
@@ -138,6 +141,7 @@ async fn answer(
     read_only.with_allow_statements(false).verify_plan(&logical)?;
     let plan: Arc<dyn ExecutionPlan> = state.create_physical_plan(&logical).await?;
     let schema = plan.schema();
+    let plan = deadline::until(plan, end)?;
     let mut stream = execute_stream(plan, context.task_ctx())?;
     let (mut batches, mut left, mut is_cut) = (Vec::new(), limits.rows_max, false);
     while let Some(batch) = stream.next().await {
@@ -158,6 +162,7 @@ async fn answer(
 /// What the engine says, in our words where a limit was met.
 fn failure(text: &Text<'_>, error: &DataFusionError, limits: AskLimits) -> AskError {
     match error.find_root() {
+        DataFusionError::Execution(why) if why == deadline::PASSED => AskError::Time(limits.time),
         DataFusionError::ResourcesExhausted(_) => AskError::Memory(limits.memory_bytes_max),
         DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => {
             AskError::Refused(plan::refusal_of(text, error))

@@ -6,6 +6,7 @@
 mod ask;
 mod check;
 mod cut;
+mod deadline;
 mod drive;
 mod error;
 mod filter;

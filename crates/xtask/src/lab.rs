@@ -32,7 +32,7 @@ pub fn check(name: &str) -> Result<&'static Check> {
 /// Builds `lab` and runs one of its checks on this terminal.
 pub fn run(name: &str, args: &[String]) -> Result<()> {
     let check = check(name)?;
-    if ["e2e", "history", "browser"].contains(&name) {
+    if ["e2e", "history", "browser", "scenarios"].contains(&name) {
         // They start the product, which is beside `lab` in the target folder.
         build("gannet")?;
     }

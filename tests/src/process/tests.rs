@@ -83,3 +83,30 @@ fn a_broken_configuration_ends_with_code_2_and_a_caret() -> Result<()> {
     assert_eq!(said, wanted);
     Ok(())
 }
+
+/// The README's first command, with the default ports taken: it says its four times and the root,
+/// and ends well. Where devices are deaf the repair is taken back, and it ends badly.
+#[test]
+fn the_demo_repairs_what_broke_or_says_that_it_did_not() -> Result<()> {
+    let _taken = TcpListener::bind("127.0.0.1:8080");
+    let demo = |more: &[&str]| -> Result<(bool, String)> {
+        let folder = tempfile::tempdir()?;
+        let args = [&["demo", "--approve", "--exit-after-repair"], more].concat();
+        let output = gannet(folder.path(), &args)?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok((output.status.success(), said + &String::from_utf8_lossy(&output.stderr)))
+    };
+    let (good, deaf) = std::thread::scope(|scope| {
+        let good = scope.spawn(|| demo(&[]));
+        let deaf = scope.spawn(|| demo(&["--deaf"]));
+        (good.join().unwrap(), deaf.join().unwrap())
+    });
+    let (ended_well, said) = good?;
+    ensure!(ended_well, "{said}");
+    for words in ["ended as confirmed", "times: page", "root: interface", "peak memory"] {
+        ensure!(said.contains(words), "no {words:?} in:\n{said}");
+    }
+    let (ended_well, said) = deaf?;
+    ensure!(!ended_well && said.contains("ended as rolled-back"), "{said}");
+    Ok(())
+}

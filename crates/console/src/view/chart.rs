@@ -174,6 +174,8 @@ impl Scale {
         let edges = points.iter().flat_map(|p| [p.lower, p.upper]);
         let near = edges.filter(|e| *e >= low - 2.0 * reach && *e <= high + 2.0 * reach);
         let (low, high) = bounds(near.chain([low, high]))?;
+        // What is always nothing is a line at the foot, not a scale of its rounding.
+        let high = if low == 0.0 && high == 0.0 { 1.0 } else { high };
         let is_count = low >= 0.0 && low < high * 0.7;
         let low = if is_count { 0.0 } else { low };
         let room = ((high - low) * 0.08).max(high.abs() * 1e-3).max(1e-9);

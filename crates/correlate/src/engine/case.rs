@@ -343,7 +343,9 @@ impl Case {
         let left_out = words::LeftOut { anomalies: self.unlisted, evidence: self.lost };
         incident.headline = match (&incident.merged_into, &self.told) {
             (Some(other), _) => format!("Part of incident {other}"),
-            (None, Some(told)) => words::of_root(&told.lead, &incident.changes, left_out),
+            (None, Some(told)) => {
+                words::of_root(&told.lead, incident.members.len(), &incident.changes, left_out)
+            }
             (None, None) => {
                 words::headline(incident.entity.as_ref(), worst, incident.members.len(), left_out)
             }

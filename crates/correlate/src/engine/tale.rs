@@ -52,7 +52,7 @@ impl Told {
     pub fn differs(&self, now: &Told) -> bool {
         let (was, is) = (&self.cause, &now.cause);
         self.key() != now.key()
-            || self.lead != now.lead
+            || was.why != is.why
             || (was.probability - is.probability).abs() > TOLD_AGAIN
     }
 }
@@ -64,11 +64,7 @@ pub(super) fn tell(roots: &Roots, grounds: &Grounds<'_>) -> Told {
     let looked_for: Vec<&Spot> =
         symptoms.iter().filter(|s| s.p >= LOOKED_FOR).map(|s| &s.spot).collect();
     let found = looked_for.iter().filter(|spot| grounds.seen.contains(spot)).count();
-    let lead = format!(
-        "{}: {found} of {} expected symptoms seen",
-        sentence(root.fault, &entity),
-        looked_for.len()
-    );
+    let lead = sentence(root.fault, &entity);
     let second = grounds.second.map(|(second, probability)| RunnerUp {
         entity: roots.entity(second),
         fault: second.fault.as_str().to_owned(),

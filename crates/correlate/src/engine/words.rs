@@ -39,16 +39,24 @@ pub(super) fn headline(
 /// Behind the headline where there is a map and it does not help.
 pub(super) const NO_ROOT: &str = "; nothing on the map explains it";
 
-/// `edge1 Gi0/1 was shut down (admin-down): 2 of 3 expected symptoms seen; …`.
-pub(super) fn of_root(lead: &str, changes: &[String], left_out: LeftOut) -> String {
+/// `edge1 Gi0/1 was shut down (admin-down); 4 anomalies; a repair was made`.
+pub(super) fn of_root(lead: &str, members: usize, changes: &[String], left_out: LeftOut) -> String {
     let mut text = lead.to_owned();
-    if let Some(last) = changes.last() {
-        text.push_str(&format!("; our change: {last}"));
+    let all = members as u64 + left_out.anomalies;
+    if all > 1 {
+        text.push_str(&format!("; {all} anomalies"));
     }
     if left_out.anomalies > 0 {
-        let more = count(left_out.anomalies, "anomaly", "anomalies");
-        text.push_str(&format!("; {more} not listed"));
+        text.push_str(&format!(" ({} not listed)", left_out.anomalies));
     }
+    let last = changes.last().and_then(|change| change.rsplit(' ').next());
+    text.push_str(match last {
+        Some("began") => "; a repair is under way",
+        Some("ended") => "; a repair was made",
+        Some("failed") => "; a repair failed",
+        Some("rolled-back") => "; a repair was taken back",
+        _ => "",
+    });
     if left_out.evidence > 0 {
         let lost = count(left_out.evidence, "anomaly", "anomalies");
         text.push_str(&format!("; {lost} of this domain refused while waiting"));

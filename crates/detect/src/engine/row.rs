@@ -79,6 +79,24 @@ fn text(batch: &RecordBatch, name: &str, row: usize) -> Option<String> {
     column.is_valid(row).then(|| super::key::value_text(column.as_ref(), row))
 }
 
+/// What a text of syslog says, without the header in front of it: a Cisco message begins with its
+/// facility (`%BGP-5-ADJCHANGE`); of others the priority alone is told apart here.
+fn message(text: &str) -> &str {
+    let is_facility = |at: &usize| {
+        let name = &text[at + 1..];
+        name.starts_with(|c: char| c.is_ascii_uppercase()) && name.contains('-')
+    };
+    let facility = text.match_indices('%').map(|(at, _)| at).find(is_facility);
+    if let Some(at) = facility {
+        return &text[at..];
+    }
+    let inside = text.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+    match inside {
+        Some((number, rest)) if number.len() <= 3 && number.parse::<u8>().is_ok() => rest,
+        _ => text,
+    }
+}
+
 /// What the device itself said, where it said something.
 fn why(rule: &Compiled, batch: &RecordBatch, row: usize) -> String {
     let said = batch.column_by_name("text").and_then(|column| {
@@ -87,7 +105,7 @@ fn why(rule: &Compiled, batch: &RecordBatch, row: usize) -> String {
     });
     let name = &rule.name;
     if let Some(said) = said {
-        let short: String = said.chars().take(400).collect();
+        let short: String = message(said).chars().take(400).collect();
         return format!("{name}: {short}");
     }
     let parts = ["kind", "state", "device", "entity"];

@@ -1,12 +1,15 @@
 //! The demo's course as the topics tell it: the anomaly, the incident, the plan, a person's word,
 //! and how the repair ended. What is printed of it is left to `tell`.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bus::{Log, ReadEvent, Record};
-use model::rows::{Action, ActionState, Anomaly, AnomalyKind, Incident};
+use model::rows::{Action, ActionState, Anomaly, AnomalyKind, Entity, Incident};
 use runtime::shutdown::Shutdown;
+use serde::Serialize;
 use sim::net::Fault;
 
 use super::tell;
@@ -20,11 +23,15 @@ pub struct Story {
     pub patience: Duration,
     pub approve: bool,
     pub ending: Ending,
+    /// Where to write how it went.
+    pub summary: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     AfterRepair,
+    /// Of this length, from the start of the process.
+    After(Duration),
     /// Ctrl-C.
     WhenTold,
 }
@@ -38,6 +45,20 @@ pub struct Times {
     pub repair: Option<Duration>,
 }
 
+/// How it went, for programs; times in seconds since the start.
+#[derive(Serialize)]
+struct Summary<'a> {
+    page_s: Option<f64>,
+    anomaly_s: Option<f64>,
+    incident_s: Option<f64>,
+    repair_s: Option<f64>,
+    incidents: usize,
+    root: Option<&'a Entity>,
+    fault: Option<&'a str>,
+    ended: Option<&'static str>,
+    peak_memory_mb: Option<u64>,
+}
+
 /// What was read so far.
 struct Course<'a> {
     story: &'a Story,
@@ -48,6 +69,7 @@ struct Course<'a> {
     /// The execution that is told of, and the hash of its plan.
     execution: Option<String>,
     ended: Option<ActionState>,
+    incidents: BTreeSet<String>,
 }
 
 const POLL: Duration = Duration::from_millis(50);
@@ -81,6 +103,7 @@ impl Story {
             incident: None,
             execution: None,
             ended: None,
+            incidents: BTreeSet::new(),
         };
         let mut reader = log.reader()?;
         let mut from = Vec::new();
@@ -94,12 +117,18 @@ impl Story {
             if let ReadEvent::Record(record) = reader.poll(POLL)? {
                 course.record(&record, config)?;
             }
-            if let Some(state) = course.ended.filter(|_| self.ending == Ending::AfterRepair) {
+            let is_over = match self.ending {
+                Ending::AfterRepair => course.ended.is_some(),
+                Ending::After(length) => self.begun.elapsed() >= length,
+                Ending::WhenTold => false,
+            };
+            if is_over {
                 shutdown.request();
-                return course.verdict(state);
+                course.write_summary()?;
+                return course.verdict();
             }
         }
-        Ok(())
+        course.write_summary()
     }
 }
 
@@ -118,7 +147,7 @@ impl Course<'_> {
     }
 
     fn lose_patience(&self) -> Result<()> {
-        if self.story.ending == Ending::WhenTold {
+        if self.story.ending != Ending::AfterRepair {
             return Ok(());
         }
         match self.times.incident {
@@ -162,6 +191,7 @@ impl Course<'_> {
 
     fn incidents(&mut self, incidents: Vec<Incident>) {
         for incident in incidents {
+            self.incidents.insert(incident.id.clone());
             let is_ours = self.incident.as_ref().is_none_or(|ours| ours.id == incident.id);
             if !is_ours {
                 if incident.revision == 0 {
@@ -169,8 +199,11 @@ impl Course<'_> {
                 }
                 continue;
             }
-            let before = self.incident.as_ref().map(|ours| ours.headline.as_str());
-            if before != Some(incident.headline.as_str()) {
+            let told = |incident: &Incident| {
+                let fault = incident.cause.as_ref().map(|cause| cause.fault.clone());
+                (fault, incident.entity.clone(), incident.state)
+            };
+            if self.incident.as_ref().map(told) != Some(told(&incident)) {
                 tell::incident(self.since(), &incident);
             }
             self.times.incident.get_or_insert(self.story.begun.elapsed());
@@ -227,11 +260,31 @@ impl Course<'_> {
         }
     }
 
-    fn verdict(&self, state: ActionState) -> Result<()> {
-        match state {
-            ActionState::Confirmed => Ok(()),
-            other => bail!("the repair is not verified: it ended as {}", other.as_str()),
+    fn verdict(&self) -> Result<()> {
+        match self.ended {
+            None | Some(ActionState::Confirmed) => Ok(()),
+            Some(other) => bail!("the repair is not verified: it ended as {}", other.as_str()),
         }
+    }
+
+    fn write_summary(&self) -> Result<()> {
+        let Some(path) = &self.story.summary else {
+            return Ok(());
+        };
+        let cause = self.incident.as_ref().and_then(|incident| incident.cause.as_ref());
+        let summary = Summary {
+            page_s: self.times.page.map(|at| at.as_secs_f64()),
+            anomaly_s: self.times.anomaly.map(|at| at.as_secs_f64()),
+            incident_s: self.times.incident.map(|at| at.as_secs_f64()),
+            repair_s: self.times.repair.map(|at| at.as_secs_f64()),
+            incidents: self.incidents.len(),
+            root: self.incident.as_ref().and_then(|incident| incident.entity.as_ref()),
+            fault: cause.map(|cause| cause.fault.as_str()),
+            ended: self.ended.map(ActionState::as_str),
+            peak_memory_mb: tell::peak_memory_mb(),
+        };
+        std::fs::write(path, serde_json::to_string(&summary)?)
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::rows::{Action, ActionState, Anomaly, Incident};
+use model::rows::{Action, ActionState, Anomaly, Incident, IncidentState};
 use serde_json::Value;
 use sim::net::{Fault, Net};
 
@@ -32,8 +32,9 @@ pub fn anomaly(at: Duration, anomaly: &Anomaly) {
 }
 
 pub fn incident(at: Duration, incident: &Incident) {
-    println!("[{}] incident {}: {}", seconds(at), incident.id, incident.headline);
-    let Some(cause) = &incident.cause else { return };
+    let (id, state, headline) = (&incident.id, incident.state.as_str(), &incident.headline);
+    println!("[{}] incident {id} is {state}: {headline}", seconds(at));
+    let (IncidentState::Open, Some(cause)) = (incident.state, &incident.cause) else { return };
     let percent = cause.probability * 100.0;
     let root = incident.entity.as_ref().map_or("", |entity| entity.name.as_str());
     line("root", &format!("{root}: {} ({percent:.0} % probable)", cause.fault));
@@ -121,7 +122,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 /// The process's largest resident size so far, as the kernel counts it (`VmHWM`, proc(5)).
-fn peak_memory_mb() -> Option<u64> {
+pub fn peak_memory_mb() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;

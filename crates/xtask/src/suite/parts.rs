@@ -44,6 +44,7 @@ pub const PARTS: &[Part] = &[
     part("cut", Fast, 10, |context| lab(context, "cut")),
     part("crash", Fast, 30, |context| lab(context, "crash")),
     part("e2e", Full, 30, |context| lab(context, "e2e")),
+    part("scenarios", Fast, 10, |context| lab(context, "scenarios")),
     part("browser", Full, 10, |context| lab(context, "browser")),
     part("services", Full, 15, services),
     part("python", Full, 10, python),
