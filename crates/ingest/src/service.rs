@@ -234,14 +234,21 @@ impl IngestFeed {
         Ok(())
     }
 
-    /// Publishes what is decoded and waits until the log has it, at most `limit`.
-    pub fn finish(mut self, limit: Duration) -> Result<Report, IngestError> {
+    /// Publishes what is decoded, waits until the log has it, at most `limit`, and then says that
+    /// time has come so far: whoever waits for the stages before time goes on needs that word.
+    pub fn settle(&mut self, limit: Duration) -> Result<(), IngestError> {
         self.flush()?;
         // Heartbeats that overtake what stays in the spool would have it taken for a repetition.
         if self.publisher.drain(Instant::now() + limit)? {
             self.heartbeats()?;
             self.publisher.drain(Instant::now() + limit)?;
         }
+        Ok(())
+    }
+
+    /// Settles, and says what the run did.
+    pub fn finish(mut self, limit: Duration) -> Result<Report, IngestError> {
+        self.settle(limit)?;
         Ok(Report {
             counts: self.engine.counts(),
             problems: self.engine.problems().clone(),

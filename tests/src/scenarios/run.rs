@@ -93,7 +93,11 @@ pub fn run(told: Told) -> Result<(Shown, Shared)> {
         let ran = Running::new(&config, &log, &net).and_then(|running| running.run(told));
         shutdown.request();
         let stopped = stages.join().expect("the frame of a process does not panic");
-        ran.and_then(|shown| stopped.map(|()| shown).map_err(Into::into))
+        match (ran, stopped) {
+            (ran, Ok(())) => ran,
+            // Why the stages ended says more than that nothing came any more.
+            (_, Err(error)) => Err(error.into()),
+        }
     });
     let mut shown = ran?;
     shown.writes = std::mem::take(&mut lock(&writes));
@@ -161,6 +165,7 @@ impl<'a> Running<'a> {
             simnet::step(&mut self.feed, &mut lock(&self.net), self.now_ms)?;
         }
         self.feed.advance(self.now_ms)?;
+        self.feed.settle(PATIENCE)?;
         self.catch_up()
     }
 

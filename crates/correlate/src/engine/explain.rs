@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::rows::{Anomaly, Grouping};
+use model::rows::{Anomaly, AnomalyKind, Grouping};
 use runtime::task::Outputs;
 
 use super::book::Book;
@@ -26,6 +26,7 @@ struct Seen {
     id: String,
     spot: Spot,
     opened_ms: i64,
+    cleared_ms: Option<i64>,
     home: Option<String>,
 }
 
@@ -47,6 +48,17 @@ struct Instance {
 const SLACK_MS: i64 = 30_000;
 /// A root of a single anomaly that is less probable than this is a guess among several.
 const NAMED_MIN: f64 = 0.3;
+
+// === impl Fresh ===
+
+impl Fresh {
+    fn cleared_ms(&self) -> Option<i64> {
+        let last = self.rows.last()?;
+        (last.kind == AnomalyKind::Clear).then_some(last.time_ms)
+    }
+}
+
+// === impl Book ===
 
 impl Book {
     /// Explains what is new, and puts it where it belongs.
@@ -95,18 +107,26 @@ impl Book {
         for spot in known {
             for (opened_ms, id) in spots.get(&spot).into_iter().flatten() {
                 let (id, opened_ms) = ((*id).clone(), *opened_ms);
-                seen.push(Seen { id, spot: spot.clone(), opened_ms, home: None });
+                let cleared_ms = fresh.get(&id).and_then(Fresh::cleared_ms);
+                seen.push(Seen { id, spot: spot.clone(), opened_ms, cleared_ms, home: None });
             }
             for (opened_ms, id) in self.spots.get(&spot).into_iter().flatten() {
                 if *opened_ms >= since_ms {
                     let home = self.anomalies.get(id).cloned();
+                    let cleared_ms = home.as_ref().and_then(|home| self.cleared_ms(home, id));
                     let (id, opened_ms) = (id.clone(), *opened_ms);
-                    seen.push(Seen { id, spot: spot.clone(), opened_ms, home });
+                    seen.push(Seen { id, spot: spot.clone(), opened_ms, cleared_ms, home });
                 }
             }
         }
         seen.sort_by(|a, b| (a.opened_ms, &a.id).cmp(&(b.opened_ms, &b.id)));
         (seen, roots)
+    }
+
+    /// When an anomaly of an incident was over.
+    fn cleared_ms(&self, home: &str, id: &str) -> Option<i64> {
+        let members = &self.cases.get(home)?.incident.members;
+        members.iter().find(|member| member.id == id)?.cleared_ms
     }
 
     fn causes(&self, spot: &Spot, fresh: &BTreeMap<String, Fresh>) -> Vec<Root> {
@@ -211,7 +231,8 @@ impl Book {
         instances
     }
 
-    /// The prior, and what should have been seen by now. What has been there for longer cannot
+    /// The prior, and what should have been seen by now, or by the time at which all that it
+    /// explains was over: what was repaired shows nothing more. What has been there for longer cannot
     /// appear again.
     fn cost_ln(&self, instance: &Instance, seen: &[Seen], now_ms: i64) -> f64 {
         let there: BTreeSet<&Spot> =
@@ -222,8 +243,11 @@ impl Book {
         let began = |one: &usize| seen[*one].opened_ms - seen[*one].spot.0.takes_ms();
         let began_ms = instance.explains.iter().map(|(one, _)| began(one)).min();
         let began_ms = began_ms.unwrap_or(instance.start_ms);
+        let over = instance.explains.iter().map(|(one, _)| seen[*one].cleared_ms);
+        let over_ms = over.collect::<Option<Vec<i64>>>().and_then(|all| all.into_iter().max());
+        let until_ms = over_ms.map_or(now_ms, |over_ms| over_ms.min(now_ms));
         for symptom in self.roots.symptoms(&instance.root).iter() {
-            if now_ms - began_ms >= symptom.within_ms && missing(&symptom.spot) {
+            if until_ms - began_ms >= symptom.within_ms && missing(&symptom.spot) {
                 cost += (-symptom.p).ln_1p();
             }
         }
