@@ -1,8 +1,8 @@
-//! What polling gives, on its way to the log: rows of metrics and of interfaces in the order of
-//! ingest's own time, and the poller inside a feed for simulated time.
+//! What polling gives, on its way to the log: rows of metrics, of interfaces and of events in
+//! the order of ingest's own time, and the poller inside a feed for simulated time.
 
 use bus::Time;
-use model::rows::{Interface, Metric};
+use model::rows::{Event, Interface, Metric};
 use model::schema;
 use model::snmp::{Request, Response};
 
@@ -80,6 +80,9 @@ impl IngestFeed {
         let now_ms = self.now();
         let rows = polled.metrics.into_iter();
         self.polled_rows.extend(rows.map(|row| Metric { received_ms: now_ms, ..row }));
+        let events = polled.events.into_iter();
+        let events: Vec<Event> = events.map(|row| Event { received_ms: now_ms, ..row }).collect();
+        self.events(&events)?;
         for row in polled.interfaces {
             self.interface(Interface { received_ms: now_ms, ..row })?;
         }

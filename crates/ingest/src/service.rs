@@ -307,7 +307,7 @@ impl IngestFeed {
         self.events(&rows)
     }
 
-    fn events(&mut self, events: &[Event]) -> Result<(), IngestError> {
+    pub(crate) fn events(&mut self, events: &[Event]) -> Result<(), IngestError> {
         let Some(first) = events.iter().map(|event| event.received_ms).min() else {
             return Ok(());
         };

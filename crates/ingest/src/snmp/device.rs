@@ -371,8 +371,10 @@ impl Agent {
             self.names_due_ms = i64::MIN;
         }
         self.uptime = poll.last_uptime.or(self.uptime);
+        // Before the rows count as told.
+        let events = ports.events(&stamp);
         let (interfaces, device) = (ports.changed(now_ms), device.device.as_str().into());
-        Polled { device, at_ms: now_ms, metrics, interfaces, gone: poll.gone }
+        Polled { device, at_ms: now_ms, metrics, interfaces, gone: poll.gone, events }
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use model::rows::{Device, Interface, Metric};
+use model::rows::{Device, Event, Interface, Metric};
 use model::snmp::{Request, Response};
 
 use super::SnmpConfig;
@@ -46,6 +46,8 @@ pub struct Polled {
     pub interfaces: Vec<Interface>,
     /// Interfaces that are there no more.
     pub gone: Vec<Interface>,
+    /// Links that went down or came back since the poll before.
+    pub events: Vec<Event>,
 }
 
 /// Sums since the start.

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::rows::{Interface, Metric, Quality};
+use model::rows::{Event, Interface, Metric, Quality};
 use model::snmp::Value;
 
+use super::links;
 use super::mib::Column;
 use super::rates::{Bounds, Judged, Reading, Width, judge};
 use super::walk::Cell;
@@ -156,6 +157,12 @@ impl Ports {
             }
         }
         rows
+    }
+
+    /// Interfaces whose state is another than was told.
+    pub fn events(&self, stamp: &Stamp<'_>) -> Vec<Event> {
+        let all = self.by_name.values();
+        all.filter_map(|port| links::event(stamp, port.told.as_ref(), &port.row)).collect()
     }
 
     /// Interfaces whose words, number or state have changed since they were told.

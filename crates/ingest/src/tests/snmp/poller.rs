@@ -95,12 +95,48 @@ fn a_poll_tells_all_of_an_interface() {
     assert_eq!(value(&second, Some("Gi0/2"), "if_out_utilization"), Some(50.0));
     assert_eq!(value(&second, Some("Gi0/2"), "if_in_utilization"), Some(0.0));
     assert_eq!(value(&second, Some("Gi0/3"), "ifOperStatus"), Some(2.0));
+    assert!(first.events.is_empty(), "what is seen first is no change");
+    let [event] = &second.events[..] else { panic!("{:?}", second.events) };
+    assert_eq!((event.kind.as_str(), event.state.as_deref()), ("interface", Some("down")));
+    assert_eq!((event.device.as_str(), event.entity.as_deref()), ("edge1", Some("Gi0/3")));
     // Only what has changed is told again.
     assert_eq!(second.interfaces.len(), 1);
     assert_eq!(
         (second.interfaces[0].name.as_str(), second.interfaces[0].oper_up),
         ("Gi0/3", Some(false))
     );
+}
+
+#[test]
+fn each_change_of_a_links_state_is_one_event() {
+    let mut poller = poller(config());
+    let mut agent = Agent::with_interfaces(2);
+    let mut states = Vec::new();
+    // ifAdminStatus and ifOperStatus of the first of them; 7 is lowerLayerDown.
+    for (admin, oper) in [(1, 1), (1, 7), (1, 2), (2, 2), (2, 2), (1, 2), (1, 1), (1, 1)] {
+        agent.set(Column::Admin, 1, Value::Integer(admin));
+        agent.set(Column::Oper, 1, Value::Integer(oper));
+        let (_, polled) = poll(&mut poller, &mut agent);
+        states.push(polled.events.into_iter().filter_map(|event| event.state).collect::<Vec<_>>());
+    }
+    let none = || Vec::new();
+    let one = |state: &str| vec![state.to_owned()];
+    let wanted = [none(), one("down"), none(), one("admin-down"), none(), one("down"), one("up")];
+    assert_eq!(states[..7], wanted);
+    assert!(states[7].is_empty());
+}
+
+#[test]
+fn a_link_that_went_down_between_two_pollers_is_an_event_of_the_second() {
+    let mut first = poller(config());
+    let mut agent = Agent::with_interfaces(2);
+    let (_, told) = poll(&mut first, &mut agent);
+    agent.set(Column::Oper, 2, Value::Integer(2));
+    let mut second = Poller::new(config(), "two");
+    second.put(device("edge1"), START + INTERVAL, || told.interfaces);
+    let (_, polled) = poll(&mut second, &mut agent);
+    let [event] = &polled.events[..] else { panic!("{:?}", polled.events) };
+    assert_eq!((event.entity.as_deref(), event.state.as_deref()), (Some("Gi0/2"), Some("down")));
 }
 
 #[test]
