@@ -1,12 +1,19 @@
 //! From a real exporter to an incident: softflowd on a capture, the simulator's benign traffic
-//! beside it at ten to one, real Kafka, one process a stage and two of detect.
+//! beside it at ten to one, real Kafka, one process a stage and two of detect. Then real interfaces
+//! of a real agent (`interfaces`), and pollers that share devices (`pollers`).
 
+mod interfaces;
 pub(crate) mod log;
+mod namespace;
 mod pcap;
 mod pipeline;
+mod pollers;
+mod relay;
+mod snmpd;
 mod softflowd;
 #[cfg(test)]
 mod stored;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -46,6 +53,19 @@ pub struct E2eOptions {
     pub seed: u64,
     /// Two exports instead of four, of a small capture.
     pub short: bool,
+    /// Without one, all.
+    pub only: Option<Part>,
+}
+
+/// A part of the check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// A real exporter's flows.
+    Flows,
+    /// A real agent's interfaces.
+    Interfaces,
+    /// Two pollers of the same devices.
+    Pollers,
 }
 
 /// One run of softflowd: how it speaks, whom the attack hits, how fast.
@@ -70,13 +90,31 @@ pub fn run(options: &E2eOptions) -> Result<Report> {
         let check = Check { name: "e2e".to_owned(), outcome: Outcome::Skipped(reason) };
         return Ok(Report { checks: vec![check] });
     };
+    let has = |part| options.only.is_none_or(|only| only == part);
+    let mut report = Report::default();
+    if has(Part::Flows) {
+        report.checks.extend(flows(options, &bootstrap)?);
+    }
+    type Each = fn(&str) -> Result<Vec<Check>>;
+    let others: [(Part, &str, Each); 2] = [
+        (Part::Interfaces, "interfaces", interfaces::run),
+        (Part::Pollers, "pollers", pollers::run),
+    ];
+    for (_, name, each) in others.into_iter().filter(|(part, ..)| has(*part)) {
+        let checks = each(&bootstrap);
+        report.checks.extend(checks.unwrap_or_else(|error| vec![Check::of(name, Err(error))]));
+    }
+    Ok(report)
+}
+
+fn flows(options: &E2eOptions, bootstrap: &str) -> Result<Vec<Check>> {
     let capture = match &options.pcap {
         Some(path) => Capture::read(path)?,
         None => Capture::syn_flood(options.seed, Ipv4Addr::new(10, 10, 10, 10), 12_000, 12.0),
     };
     let summary = capture.summary()?;
     eprintln!("capture: {summary:?}");
-    let mut pipeline = Pipeline::start(&bootstrap)?;
+    let mut pipeline = Pipeline::start(bootstrap)?;
     let stop = AtomicBool::new(false);
     let to = pipeline.ingest;
     let scenario = benign(options.seed, &summary);
@@ -93,13 +131,8 @@ pub fn run(options: &E2eOptions) -> Result<Report> {
     if report.failed() > 0 {
         eprintln!("{}", pipeline.tails());
     }
-    let killed = pipeline.stop();
-    let drained = match killed.as_slice() {
-        [] => Outcome::Passed("every process drained on SIGTERM".to_owned()),
-        some => Outcome::Failed(format!("killed: {}", some.join(", "))),
-    };
-    report.checks.push(Check { name: "drain".to_owned(), outcome: drained });
-    Ok(report)
+    report.checks.push(pipeline.drained("drain"));
+    Ok(report.checks)
 }
 
 fn benign(seed: u64, summary: &Summary) -> Scenario {

@@ -18,7 +18,7 @@ pub struct Check {
 pub const CHECKS: &[Check] = &[
     Check { name: "cut", needs: &[] },
     Check { name: "crash", needs: &[machine::KAFKA] },
-    Check { name: "e2e", needs: &[machine::KAFKA, machine::SOFTFLOWD] },
+    Check { name: "e2e", needs: &[machine::KAFKA, machine::SOFTFLOWD, machine::SNMPD] },
     Check { name: "bench", needs: &[machine::KAFKA] },
     Check { name: "history", needs: &[] },
     Check { name: "scenarios", needs: &[] },
@@ -41,6 +41,9 @@ pub fn run(name: &str, args: &[String]) -> Result<()> {
     cargo.args(["run", "--release", "-p", "tests", "--bin", "lab", "--", name]).args(args);
     if check.needs.contains(&machine::SOFTFLOWD) {
         softflowd()?;
+    }
+    if check.needs.contains(&machine::SNMPD) {
+        snmpd()?;
     }
     if check.needs.contains(&machine::BROWSER) {
         browser()?;
@@ -70,4 +73,8 @@ pub fn browser() -> Result<()> {
 
 pub fn softflowd() -> Result<()> {
     machine::ensure(machine::SOFTFLOWD, &["softflowd"], &["softflowd"])
+}
+
+pub fn snmpd() -> Result<()> {
+    machine::ensure(machine::SNMPD, &["snmpd", "ip"], &["snmpd", "iproute2"])
 }

@@ -11,11 +11,13 @@ use anyhow::Result;
 use crate::process;
 
 /// What parts of the test run may need beyond Rust; `--require` takes these names.
-pub const NEEDS: &[&str] = &[KAFKA, PYTHON, SOFTFLOWD, BROWSER];
+pub const NEEDS: &[&str] = &[KAFKA, PYTHON, SOFTFLOWD, SNMPD, BROWSER];
 pub const KAFKA: &str = "kafka";
 pub const PYTHON: &str = "python";
 /// A real flow exporter, for the end-to-end check.
 pub const SOFTFLOWD: &str = "softflowd";
+/// A real SNMP agent and the network namespace that it runs in, for the same.
+pub const SNMPD: &str = "snmpd";
 /// Debian's chromium and its driver.
 pub const BROWSER: &str = "browser";
 

@@ -21,7 +21,7 @@ enum Command {
         /// Leave out what needs more than Rust
         #[arg(long)]
         fast: bool,
-        /// What must be there: its absence is a failure (kafka, python, softflowd, browser)
+        /// What must be there: its absence is a failure (kafka, python, softflowd, snmpd, browser)
         #[arg(long, value_delimiter = ',')]
         require: Vec<String>,
         /// Run these parts only
@@ -47,7 +47,7 @@ enum Command {
     /// Crashes at every step, and kills on Kafka
     #[command(disable_help_flag = true)]
     Crash(Passed),
-    /// A real exporter, Kafka and every stage, to the incident
+    /// A real exporter and a real SNMP agent, Kafka and every stage, to the incident
     #[command(disable_help_flag = true)]
     E2e(Passed),
     /// Run the fuzz targets, see docs/fuzzing.md

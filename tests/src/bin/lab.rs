@@ -39,7 +39,8 @@ enum Check {
         #[arg(long, default_value_t = 0)]
         kills: u32,
     },
-    /// A real exporter on a capture, to an incident, on real Kafka.
+    /// A real exporter on a capture, and a real agent's interfaces, to an incident, on real Kafka;
+    /// and two pollers.
     E2e {
         /// The capture; without one the check makes a SYN flood of its own.
         #[arg(long)]
@@ -49,6 +50,8 @@ enum Check {
         /// Two exports instead of four.
         #[arg(long)]
         short: bool,
+        #[arg(long, value_enum)]
+        only: Option<tests::e2e::Part>,
     },
     /// Rows per CPU second from Kafka, the delay of evidence, the time of a commit.
     Bench(tests::bench::BenchOptions),
@@ -70,7 +73,9 @@ fn main() -> ExitCode {
     match Args::parse().check {
         Check::Cut { short, seed } => cut(tests::cut::CutOptions { short, seed }),
         Check::CutSpeed => speed(),
-        Check::E2e { pcap, seed, short } => e2e(&tests::e2e::E2eOptions { pcap, seed, short }),
+        Check::E2e { pcap, seed, short, only } => {
+            e2e(&tests::e2e::E2eOptions { pcap, seed, short, only })
+        }
         Check::Crash { short, kafka, kills_only, kills } => {
             crash(&Options { short, kafka, kills_only, kills })
         }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch};
 use bus::{BusConfig, Log, ReadEvent, Record};
-use model::rows::{Incident, Metric};
+use model::rows::{Action, Incident, Interface, Metric, RowError};
 
 const POLL: Duration = Duration::from_millis(200);
 
@@ -29,12 +29,34 @@ impl Topics {
 
     /// Every change of every incident so far, in the order of each partition.
     pub fn incidents(&self) -> Result<Vec<Incident>> {
+        self.rows("incidents.v1", Incident::from_batch)
+    }
+
+    /// Every step of every execution so far.
+    pub fn actions(&self) -> Result<Vec<Action>> {
+        self.rows("actions.v1", Action::from_batch)
+    }
+
+    /// Every interface as it was last told.
+    pub fn interfaces(&self) -> Result<Vec<Interface>> {
+        let mut latest = BTreeMap::new();
+        for row in self.rows("interfaces.v1", Interface::from_batch)? {
+            latest.insert(row.record_key(), row);
+        }
+        Ok(latest.into_values().collect())
+    }
+
+    fn rows<T>(
+        &self,
+        topic: &str,
+        of: impl Fn(&RecordBatch) -> Result<Vec<T>, RowError>,
+    ) -> Result<Vec<T>> {
         let mut all = Vec::new();
-        self.read("incidents.v1", |record| {
+        self.read(topic, |record| {
             if rows(record) > 0 {
                 let payload = record.payload.as_ref().context("no payload")?;
                 let batch = model::ipc::decode(payload, model::ipc::Limits::default())?;
-                all.extend(Incident::from_batch(&batch)?);
+                all.extend(of(&batch)?);
             }
             Ok(())
         })?;

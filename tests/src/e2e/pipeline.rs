@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::verdict::{Check, Outcome};
 use crate::process::site::{CONFIG, Site};
 use crate::process::{Gannet, page};
 
@@ -23,12 +24,15 @@ pub struct Pipeline {
 impl Pipeline {
     pub fn start(bootstrap: &str) -> Result<Pipeline> {
         let site = Site::new(bootstrap, "e2e", 0)?;
+        site.apply_topics()?;
+        Pipeline::on(site, &["correlate", "detect", "detect", "ingest"])
+    }
+
+    /// Stages on a site whose topics are there.
+    pub fn on(site: Site, stages: &[&str]) -> Result<Pipeline> {
         let (bus, ingest) = (site.bus.clone(), site.flows);
         let mut pipeline = Pipeline { bus, ingest, processes: Vec::new(), site };
-        pipeline.site.apply_topics()?;
-        for name in ["correlate", "detect", "detect", "ingest"] {
-            pipeline.spawn(name)?;
-        }
+        stages.iter().try_for_each(|name| pipeline.spawn(name))?;
         pipeline.processes.iter_mut().try_for_each(Gannet::wait_until_ready)?;
         Ok(pipeline)
     }
@@ -70,6 +74,15 @@ impl Pipeline {
             process.end(STOP_WITHIN).is_err().then(|| process.name.clone())
         });
         ended.collect()
+    }
+
+    /// The same as a check.
+    pub fn drained(&mut self, name: &str) -> Check {
+        let outcome = match self.stop().as_slice() {
+            [] => Outcome::Passed("every process drained on SIGTERM".to_owned()),
+            some => Outcome::Failed(format!("killed: {}", some.join(", "))),
+        };
+        Check { name: name.to_owned(), outcome }
     }
 
     fn spawn(&mut self, name: &str) -> Result<()> {

@@ -1,11 +1,14 @@
-//! The parts of the run that need no broker: captures, softflowd's words, verdicts.
+//! The parts of the run that need no broker: captures, softflowd's words, verdicts, streams of polls.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use model::rows::{Entity, Grouping, Incident, IncidentState, Member};
 
 use super::pcap::Capture;
+use super::relay::Asked;
 use super::softflowd::{Exported, statistics};
+use super::streams::{Gaps, is_one, polls};
 use super::verdict::{self, Episode, Outcome, Report};
 
 const VICTIM: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 10);
@@ -107,4 +110,40 @@ fn the_last_line_is_the_tally() {
     let checks = vec![verdict::ledger("a", 1, 1, 0), verdict::ledger("b", 1, 0, 0)];
     let text = Report { checks }.to_string();
     assert_eq!(text.lines().last(), Some("1 passed, 1 failed, 0 skipped"));
+}
+
+/// Requests of one device at milliseconds, by the pollers of these ports.
+fn asked(begun: Instant, requests: &[(u64, u16)]) -> Vec<Asked> {
+    let one = |&(at_ms, port): &(u64, u16)| Asked {
+        device: 0,
+        at: begun + Duration::from_millis(at_ms),
+        from: SocketAddr::from(([127, 0, 0, 1], port)),
+    };
+    requests.iter().map(one).collect()
+}
+
+#[test]
+fn a_device_polled_by_two_at_a_time_is_seen() {
+    let interval = Duration::from_secs(1);
+    let is_one = |requests: &[(u64, u16)]| {
+        let polls = polls(&asked(Instant::now(), requests), 0);
+        is_one(&polls, interval).is_ok()
+    };
+    assert!(is_one(&[(0, 1), (5, 1), (1_000, 1), (4_000, 2), (5_000, 2)]));
+    assert!(!is_one(&[(0, 1), (3, 2), (1_000, 1), (1_003, 2)]), "both, in step");
+    assert!(!is_one(&[(0, 1), (1_000, 2), (2_000, 1)]), "in turn");
+    assert!(!is_one(&[(0, 1), (450, 1), (1_000, 1)]), "twice in an interval");
+    assert!(!is_one(&[(0, 1), (1_000, 1), (1_200, 2)]), "the next one before its time");
+}
+
+#[test]
+fn gaps_are_told_apart_by_what_lies_in_them() {
+    let begun = Instant::now();
+    let requests =
+        [(0, 1), (1_000, 1), (2_500, 2), (2_510, 2), (3_500, 2), (9_500, 3), (10_500, 3)];
+    let mut gaps = Gaps::default();
+    gaps.add(&polls(&asked(begun, &requests), 0), begun + Duration::from_millis(4_000));
+    let ms = Duration::from_millis;
+    let wanted = Gaps { same: ms(1_000), handed_on: ms(1_500), across: ms(6_000) };
+    assert_eq!(gaps, wanted);
 }

@@ -141,6 +141,19 @@ pub fn names(incident: &Incident, address: Ipv4Addr) -> bool {
     incident.entity.as_ref().is_some_and(|entity| entity.name == address.to_string())
 }
 
+// === impl Check ===
+
+impl Check {
+    /// Passed with a text, or failed with its reason.
+    pub fn of(name: &str, result: anyhow::Result<String>) -> Check {
+        let outcome = match result {
+            Ok(text) => Outcome::Passed(text),
+            Err(error) => Outcome::Failed(format!("{error:#}")),
+        };
+        Check { name: name.to_owned(), outcome }
+    }
+}
+
 // === impl Report ===
 
 impl Report {

@@ -26,6 +26,8 @@ pub struct Site {
     pub log: Arc<dyn Log>,
     /// Where ingest listens.
     pub flows: SocketAddr,
+    /// Further keys of the section `ingest`, in flow style.
+    pub ingest: String,
     dir: TempDir,
 }
 
@@ -54,7 +56,7 @@ impl Site {
         (bus.topics.partitions, bus.topics.partitions_other) = (partitions, partitions);
         let log = bus::open(&bus)?;
         let flows = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
-        let site = Site { bus, log, flows, dir: tempfile::tempdir()? };
+        let site = Site { bus, log, flows, ingest: String::new(), dir: tempfile::tempdir()? };
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/rules.yaml");
         std::fs::copy(&shipped, site.dir().join("rules.yaml"))
             .with_context(|| format!("no rules at {}", shipped.display()))?;
@@ -66,10 +68,17 @@ impl Site {
     pub fn configure(&self, file: &str, bus: &BusConfig, more: &str) -> Result<()> {
         let BusConfig { prefix, kafka, topics, .. } = bus;
         let text = format!(
-            "bus:\n  engine: kafka\n  prefix: {prefix:?}\n  kafka:\n    bootstrap: {:?}\n  \
+            "bus:\n  engine: kafka\n  prefix: {prefix:?}\n  kafka:\n    bootstrap: {:?}\n    \
+             timeouts: {{ session_ms: {} }}\n  \
              topics: {{ partitions: {}, partitions_other: {} }}\n\
-             ingest: {{ listen: ['udp://{}'] }}\ndetect: {{ rules: !include rules.yaml }}\n{more}",
-            kafka.bootstrap, topics.partitions, topics.partitions_other, self.flows
+             ingest: {{ listen: ['udp://{}'], {} }}\n\
+             detect: {{ rules: !include rules.yaml }}\n{more}",
+            kafka.bootstrap,
+            kafka.timeouts.session_ms,
+            topics.partitions,
+            topics.partitions_other,
+            self.flows,
+            self.ingest
         );
         Ok(std::fs::write(self.dir().join(file), text)?)
     }
@@ -87,6 +96,16 @@ impl Site {
         let output = self.run(&["topics", "apply"], CONFIG)?;
         let text = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "gannet topics apply failed: {text}");
+        Ok(())
+    }
+
+    /// Puts an inventory, as its file has it, on the log.
+    pub fn apply_inventory(&self, text: &str) -> Result<()> {
+        let file = "inventory.yaml";
+        std::fs::write(self.dir().join(file), text)?;
+        let output = self.run(&["inventory", "apply", file], CONFIG)?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "gannet inventory apply failed: {text}");
         Ok(())
     }
 

@@ -112,6 +112,9 @@ fn lab(context: &mut Context, name: &str) -> Result<Outcome> {
     if lab::check(name)?.needs.contains(&machine::SOFTFLOWD) {
         lab::softflowd()?;
     }
+    if lab::check(name)?.needs.contains(&machine::SNMPD) {
+        lab::snmpd()?;
+    }
     if lab::check(name)?.needs.contains(&machine::BROWSER) {
         lab::browser()?;
     }
