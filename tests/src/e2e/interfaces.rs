@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use console::Words;
 use model::rows::{
-    Action, ActionState, Approval, ApprovalVerdict, Entity, Incident, IncidentState,
+    Action, ActionState, Approval, ApprovalVerdict, Entity, Incident, IncidentState, Quality,
 };
 
 use super::log::Topics;
@@ -31,6 +31,9 @@ const SEEN_WITHIN: Duration = Duration::from_secs(45);
 /// Verified on top of that, and looked at every few seconds.
 const REPAIRED_WITHIN: Duration = Duration::from_secs(90);
 const NAME: &str = "interfaces";
+/// What ingest counts of agents that it has trouble with.
+const UNWANTED: [&str; 6] =
+    ["polls_cut", "polls_dropped", "faults", "fallbacks", "breakers_opened", "answers_unusable"];
 
 struct Lab {
     pipeline: Pipeline,
@@ -67,11 +70,12 @@ type Each = fn(&mut Lab) -> Result<String>;
 // === impl Lab ===
 
 impl Lab {
-    const CHECKS: [(&str, Each); 4] = [
+    const CHECKS: [(&str, Each); 5] = [
         ("polled", Lab::polled),
         ("linkdown", Lab::linkdown),
         ("shut port", Lab::repair),
         ("false alarms", Lab::others),
+        ("counters", Lab::counters),
     ];
 
     fn start(bootstrap: &str, namespace: Namespace) -> Result<Lab> {
@@ -155,6 +159,25 @@ impl Lab {
             latest.values().filter(is_other).map(|incident| incident.headline.as_str()).collect();
         ensure!(wrong.is_empty(), "{}", wrong.join("; "));
         Ok(format!("{} incidents, of what was done", latest.len()))
+    }
+
+    /// Every answer of snmpd was understood, and the polls themselves are traffic that it counts.
+    fn counters(&mut self) -> Result<String> {
+        for name in UNWANTED {
+            let name = format!("gannet_ingest_snmp_{name}_total");
+            let count = self.pipeline.metric("ingest", &name)?;
+            ensure!(count == 0.0, "{name} is {count}");
+        }
+        let rates = self.topics.metrics()?.into_iter().filter(|row| {
+            let is_counter = row.metric == "ifHCInOctets" && row.quality == Quality::Ok;
+            is_counter && row.entity.as_deref() == Some("mgmt0")
+        });
+        let most = rates.filter_map(|row| row.rate).fold(0.0, f64::max);
+        ensure!(most > 0.0, "mgmt0 has no traffic by its counters");
+        let of = |name: &str| self.pipeline.metric("ingest", name);
+        let polls = of("gannet_ingest_snmp_polls_total")?;
+        let requests = of("gannet_ingest_snmp_requests_total")?;
+        Ok(format!("{polls} polls in {requests} requests, at most {most:.0} octets/s on mgmt0"))
     }
 
     fn incident(&mut self, port: &str, is: impl Fn(&Incident) -> bool) -> Result<Incident> {

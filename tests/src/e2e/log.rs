@@ -46,6 +46,11 @@ impl Topics {
         Ok(latest.into_values().collect())
     }
 
+    /// Every sample so far.
+    pub fn metrics(&self) -> Result<Vec<Metric>> {
+        self.rows("metrics.v1", Metric::from_batch)
+    }
+
     fn rows<T>(
         &self,
         topic: &str,

@@ -53,6 +53,12 @@ impl Pipeline {
         Ok(text.lines().filter(is_loss).filter(is_some).map(str::to_owned).collect())
     }
 
+    /// The sum of a metric of one stage's first process.
+    pub fn metric(&self, stage: &str, name: &str) -> Result<f64> {
+        let process = self.processes.iter().find(|process| process.name == stage);
+        process.with_context(|| format!("no {stage}"))?.metric(name, &[])
+    }
+
     /// The last lines of every process's log.
     pub fn tails(&self) -> String {
         let tail = |process: &Gannet| format!("{}:\n{}\n", process.name, process.output());

@@ -153,14 +153,23 @@ impl Seen {
         Ok(format!("{} devices, {polls} polls, none by two at a time", self.by_device.len()))
     }
 
+    /// From the kill until each device had been polled again.
+    fn waited(&self) -> Duration {
+        let next = |polls: &Vec<Poll>| polls.iter().map(|p| p.begun).find(|at| *at > self.killed);
+        let all = self.by_device.values().filter_map(next).map(|at| at - self.killed);
+        all.max().unwrap_or_default()
+    }
+
     fn gaps(&self) -> Result<String> {
         let mut gaps = Gaps::default();
         self.by_device.values().for_each(|polls| gaps.add(polls, self.killed));
         let Gaps { same, handed_on, across } = gaps;
         let text = format!(
             "largest {same:.1?} within a stream, {handed_on:.1?} when the second joined, \
-             {across:.1?} after the kill -9 ({} of {} devices moved; a session is {SESSION:?}, an \
-             interval {INTERVAL:?}, the slack {SLACK:?})",
+             {across:.1?} over the kill -9, {:.1?} from it to the last device's next poll ({} of \
+             {} devices moved; a session is {SESSION:?}, an interval {INTERVAL:?}, the slack \
+             {SLACK:?})",
+            self.waited(),
             self.bereft,
             self.by_device.len(),
         );
