@@ -90,19 +90,19 @@ pub fn run(options: &E2eOptions) -> Result<Report> {
         let check = Check { name: "e2e".to_owned(), outcome: Outcome::Skipped(reason) };
         return Ok(Report { checks: vec![check] });
     };
-    let has = |part| options.only.is_none_or(|only| only == part);
     let mut report = Report::default();
-    if has(Part::Flows) {
-        report.checks.extend(flows(options, &bootstrap)?);
-    }
-    type Each = fn(&str) -> Result<Vec<Check>>;
-    let others: [(Part, &str, Each); 2] = [
-        (Part::Interfaces, "interfaces", interfaces::run),
-        (Part::Pollers, "pollers", pollers::run),
+    type Each = fn(&E2eOptions, &str) -> Result<Vec<Check>>;
+    let parts: [(Part, &str, Each); 3] = [
+        (Part::Flows, "flows", flows),
+        (Part::Interfaces, "interfaces", |_, bootstrap| interfaces::run(bootstrap)),
+        (Part::Pollers, "pollers", |_, bootstrap| pollers::run(bootstrap)),
     ];
-    for (_, name, each) in others.into_iter().filter(|(part, ..)| has(*part)) {
-        let checks = each(&bootstrap);
-        report.checks.extend(checks.unwrap_or_else(|error| vec![Check::of(name, Err(error))]));
+    for (part, name, each) in parts {
+        if options.only.is_none_or(|only| only == part) {
+            let checks = each(options, &bootstrap);
+            // One that could not go on says nothing of the others.
+            report.checks.extend(checks.unwrap_or_else(|error| vec![Check::of(name, Err(error))]));
+        }
     }
     Ok(report)
 }

@@ -19,7 +19,7 @@ use crate::process::site::{CONFIG, Site};
 const SESSION: Duration = Duration::from_secs(6);
 const INTERVAL: Duration = Duration::from_secs(1);
 /// For the group to agree, the partitions to be read from their start, and a busy machine.
-const SLACK: Duration = Duration::from_secs(2);
+const SLACK: Duration = Duration::from_millis(2_500);
 /// What has not happened by then does not happen.
 const LIMIT: Duration = Duration::from_secs(45);
 /// Polls of each device that show a stream.
