@@ -1,4 +1,5 @@
-//! The parts of the run that need no broker: captures, softflowd's words, verdicts, streams of polls.
+//! The parts of the run that need no broker: captures, softflowd's words, verdicts, streams of
+//! polls.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};

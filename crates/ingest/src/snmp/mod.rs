@@ -1,6 +1,7 @@
 //! Polling of devices by SNMP: an engine of pure state machines (`poller`, `device`, `walk`), the
-//! rates (`rates`), and what asks real agents (`transport`, `service`). Which devices are ours is
-//! said by the consumer group on `inventory` (`plan`), which links have changed by `links`. What is normal is left to `detect`.
+//! rates (`rates`), the links that went down or came back (`links`), and what asks real agents
+//! (`transport`, `service`). Which devices are ours is said by the consumer group on `inventory`
+//! (`plan`). What is normal is left to `detect`.
 
 mod config;
 mod device;
