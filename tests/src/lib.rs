@@ -1,6 +1,7 @@
 //! What is tested across crates: one module a subject; `cargo test` runs their tests, `lab` and the
 //! benches use them as a library.
 
+pub mod act_kills;
 pub mod bench;
 pub mod browser;
 pub mod conformance;

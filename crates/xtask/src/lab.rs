@@ -1,5 +1,5 @@
-//! `cargo xtask cut|crash|e2e|bench|history|scenarios|browser`: what the machine must have, then
-//! the `lab` binary of the integration crate, which does the work.
+//! `cargo xtask cut|crash|act-kills|e2e|bench|history|scenarios|browser`: what the machine must
+//! have, then the `lab` binary of the integration crate, which does the work.
 
 use std::process::Command;
 
@@ -18,6 +18,7 @@ pub struct Check {
 pub const CHECKS: &[Check] = &[
     Check { name: "cut", needs: &[] },
     Check { name: "crash", needs: &[machine::KAFKA] },
+    Check { name: "act-kills", needs: &[machine::KAFKA] },
     Check { name: "e2e", needs: &[machine::KAFKA, machine::SOFTFLOWD, machine::SNMPD] },
     Check { name: "bench", needs: &[machine::KAFKA] },
     Check { name: "history", needs: &[] },
@@ -32,7 +33,7 @@ pub fn check(name: &str) -> Result<&'static Check> {
 /// Builds `lab` and runs one of its checks on this terminal.
 pub fn run(name: &str, args: &[String]) -> Result<()> {
     let check = check(name)?;
-    if ["e2e", "history", "browser", "scenarios"].contains(&name) {
+    if ["act-kills", "e2e", "history", "browser", "scenarios"].contains(&name) {
         // They start the product, which is beside `lab` in the target folder.
         build("gannet")?;
     }

@@ -47,6 +47,9 @@ enum Command {
     /// Crashes at every step, and kills on Kafka
     #[command(disable_help_flag = true)]
     Crash(Passed),
+    /// Act killed at each named point on Kafka, against a device that counts
+    #[command(disable_help_flag = true)]
+    ActKills(Passed),
     /// A real exporter and a real SNMP agent, Kafka and every stage, to the incident
     #[command(disable_help_flag = true)]
     E2e(Passed),
@@ -126,6 +129,7 @@ fn run(command: Command) -> Result<bool> {
         }
         Command::Cut(passed) => lab::run("cut", &passed.args)?,
         Command::Crash(passed) => lab::run("crash", &passed.args)?,
+        Command::ActKills(passed) => lab::run("act-kills", &passed.args)?,
         Command::E2e(passed) => lab::run("e2e", &passed.args)?,
         Command::Fuzz { target, runs } => fuzz::run(target.as_deref(), runs)?,
         Command::Bench(passed) => lab::run("bench", &passed.args)?,

@@ -61,6 +61,8 @@ enum Check {
     Scenarios(tests::scenarios::ScenarioOptions),
     /// `gannet demo` in a real browser, from the list to the verified repair.
     Browser(tests::browser::BrowserOptions),
+    /// Act killed at each named point, against a device that counts.
+    ActKills(tests::act_kills::ActKillsOptions),
     /// A run to be measured.
     #[command(hide = true)]
     BenchProcess(tests::bench::BenchArgs),
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         Check::History(options) => done(tests::history::run(&options)),
         Check::Scenarios(options) => done(tests::scenarios::run(&options)),
         Check::Browser(options) => done(tests::browser::run(&options)),
+        Check::ActKills(options) => done(tests::act_kills::run(&options)),
         Check::BenchProcess(args) => done(tests::bench::run_process(&args)),
         Check::StageProcess(args) => done(run_stage(&args)),
     }

@@ -12,7 +12,7 @@
 //! Time only goes on: a caller advances to a moment and then asks about it. The same seed,
 //! parameters and requests at the same times make the same bytes.
 
-mod ber;
+pub mod ber;
 mod change;
 mod command;
 mod faults;

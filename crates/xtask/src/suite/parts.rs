@@ -43,6 +43,7 @@ pub const PARTS: &[Part] = &[
     part("cargo", Fast, 90, cargo_test::run),
     part("cut", Fast, 10, |context| lab(context, "cut")),
     part("crash", Fast, 30, |context| lab(context, "crash")),
+    part("act-kills", Full, 20, |context| lab(context, "act-kills")),
     part("e2e", Full, 30, |context| lab(context, "e2e")),
     part("scenarios", Fast, 10, |context| lab(context, "scenarios")),
     part("browser", Full, 10, |context| lab(context, "browser")),
