@@ -38,6 +38,8 @@ pub struct Bed {
     pub hook: Arc<Hook>,
     pub program: Program,
     pub words: console::Words,
+    /// The id of correlate's input, which is in the name of all that its task says.
+    evidence: String,
     offset: AtomicI64,
 }
 
@@ -83,7 +85,10 @@ impl Bed {
         let program = Program::write(site.dir())?;
         config::write(&site, hook.port, &program.path())?;
         let words = console::Words::new(Arc::clone(&site.log), site.bus.clone(), "person", 1);
-        let bed = Bed { site, agent, hook, program, words, offset: AtomicI64::new(0) };
+        let evidence = site.log.admin().describe(&site.bus.topic("evidence.v1"))?;
+        let evidence = evidence.context("no evidence")?.id;
+        let offset = AtomicI64::new(0);
+        let bed = Bed { site, agent, hook, program, words, evidence, offset };
         bed.network(interfaces)?;
         Ok(bed)
     }
@@ -106,19 +111,20 @@ impl Bed {
             updated_ms: now_ms(),
         };
         let (batch, key) = (Device::to_batch(std::slice::from_ref(&device))?, device.record_key());
-        self.put("inventory.v1", schema::inventory(), batch, &key)?;
+        self.deliver(&self.framed("inventory.v1", schema::inventory(), batch, &key)?)?;
+        let mut records = Vec::new();
         for index in 1..=interfaces {
-            let interface = interface(index);
+            let (interface, schema) = (interface(index), schema::interfaces());
             let batch = Interface::to_batch(std::slice::from_ref(&interface))?;
-            self.put("interfaces.v1", schema::interfaces(), batch, &interface.record_key())?;
+            records.extend(self.framed("interfaces.v1", schema, batch, &interface.record_key())?);
         }
-        Ok(())
+        self.deliver(&records)
     }
 
     /// Correlate says that time goes on.
     pub fn beats(&self) -> Result<()> {
         let topic = Arc::from(self.site.bus.topic("incidents.v1"));
-        let mut beat = heartbeat(&topic, 0, now_ms(), self.name()?, WRITER, Vec::new());
+        let mut beat = heartbeat(&topic, 0, now_ms(), self.name(), WRITER, Vec::new());
         beat.key = Some(Bytes::from(format!("heartbeat/{WRITER}")));
         self.deliver(&[beat])
     }
@@ -139,7 +145,7 @@ impl Bed {
 
     fn incident(&self, incident: &Incident) -> Result<()> {
         let batch = Incident::to_batch(std::slice::from_ref(incident))?;
-        self.put("incidents.v1", schema::incidents(), batch, &incident.id)
+        self.deliver(&self.framed("incidents.v1", schema::incidents(), batch, &incident.id)?)
     }
 
     /// A person's approval of a plan, until a time.
@@ -159,7 +165,13 @@ impl Bed {
     }
 
     /// One row under correlate's name; the topics that are not correlate's do not ask.
-    fn put(&self, topic: &str, schema: &TopicSchema, batch: RecordBatch, key: &str) -> Result<()> {
+    fn framed(
+        &self,
+        topic: &str,
+        schema: &TopicSchema,
+        batch: RecordBatch,
+        key: &str,
+    ) -> Result<Vec<OutRecord>> {
         let topic = self.site.bus.topic(topic);
         let now_ms = now_ms();
         let outgoing = Outgoing {
@@ -168,10 +180,9 @@ impl Bed {
             batch,
             key: Some(Bytes::from(key.to_owned())),
             time: Time::At(now_ms),
-            meta: self.meta(schema, now_ms)?,
+            meta: self.meta(schema, now_ms),
         };
-        let framed = frame(outgoing, 1, &self.site.bus.limits)?;
-        self.deliver(&framed.records)
+        Ok(frame(outgoing, 1, &self.site.bus.limits)?.records)
     }
 
     fn deliver(&self, records: &[OutRecord]) -> Result<()> {
@@ -179,17 +190,15 @@ impl Bed {
     }
 
     /// The next name of correlate's task.
-    fn name(&self) -> Result<Name> {
-        let evidence = self.site.bus.topic("evidence.v1");
-        let evidence = self.site.log.admin().describe(&evidence)?.context("no evidence")?;
-        let stage = WRITER.to_owned();
-        let writer = Writer::Task { stage, topic_id: evidence.id, partition: 0 };
+    fn name(&self) -> Name {
+        let (stage, topic_id) = (WRITER.to_owned(), self.evidence.clone());
+        let writer = Writer::Task { stage, topic_id, partition: 0 };
         let offset = self.offset.fetch_add(1, Ordering::SeqCst);
-        Ok(Name { writer, offset, index: 0 })
+        Name { writer, offset, index: 0 }
     }
 
-    fn meta(&self, schema: &TopicSchema, now_ms: i64) -> Result<Meta> {
-        Ok(Meta {
+    fn meta(&self, schema: &TopicSchema, now_ms: i64) -> Meta {
+        Meta {
             schema: schema.header(),
             schema_fp: schema.fingerprint.clone(),
             producer: WRITER.to_owned(),
@@ -197,11 +206,11 @@ impl Bed {
             min_ts_ms: now_ms,
             max_ts_ms: now_ms,
             wm_ms: Some(now_ms),
-            name: self.name()?,
+            name: self.name(),
             config_fp: None,
             replay_id: None,
             extra: Vec::new(),
-        })
+        }
     }
 }
 

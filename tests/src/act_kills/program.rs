@@ -14,12 +14,12 @@ pub struct Program {
     folder: PathBuf,
 }
 
-/// `GANNET_KEY` is what the driver gives; no other program of the run waits for the same file.
+/// `GANNET_KEY` is the driver's; a file holds the one program whose key stands in it.
 const TEXT: &str = "#!/bin/sh\n\
 cd \"$(dirname \"$0\")\" || exit 1\n\
 say() {\n\
   echo \"$1 $GANNET_KEY\" >> program.log\n\
-  while [ -e \"hold-$1\" ]; do sleep 0.01; done\n\
+  while [ \"$(cat \"hold-$1\" 2>/dev/null)\" = \"$GANNET_KEY\" ]; do sleep 0.01; done\n\
 }\n\
 say arrived\n\
 say made\n";
@@ -45,8 +45,8 @@ impl Program {
         self.lines(Stop::Made, |key| key.contains(part))
     }
 
-    pub fn arm(&self, stop: Stop) -> Result<()> {
-        Ok(fs::write(self.hold(stop), "")?)
+    pub fn arm(&self, spot: &Spot) -> Result<()> {
+        Ok(fs::write(self.hold(spot.stop), &spot.subject)?)
     }
 
     /// Whether it has come to the place, waited for until a deadline.

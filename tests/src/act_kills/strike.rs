@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use model::rows::ActionState;
 
 use super::acts::{Acts, Heir};
@@ -22,7 +22,7 @@ const SETTLES: Duration = Duration::from_millis(400);
 /// How long an approval holds.
 pub const APPROVED_MS: i64 = 60_000;
 
-/// Two receivers' worth of what was made for one fault.
+/// What was made for one fault, by its receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Made {
     pub forth: u32,
@@ -45,6 +45,8 @@ pub struct Struck {
     pub made: Made,
     /// Every row, in words.
     pub states: String,
+    /// From the death to the end.
+    pub took: Duration,
 }
 
 /// A bed with its processes.
@@ -66,15 +68,21 @@ impl<'a> Lane<'a> {
         let fault = Fault { index, means: kill.means, way: kill.point.way() };
         let execution = fault.execution();
         self.acts.ready()?;
-        self.lead(kill, &fault).with_context(|| self.acts.output())?;
+        self.lead(kill, &fault).map_err(|error| self.with_output(&error))?;
         self.acts.kill();
+        let begun = Instant::now();
         self.watch.catch_up(SETTLES)?;
         self.open(kill.means);
         let landed = self.watch.of(&execution).next_back().context("there is no row")?.state;
         self.acts.go_on()?;
-        let end = self.to_the_end(&fault).with_context(|| self.acts.output())?;
+        let end = self.to_the_end(&fault).map_err(|error| self.with_output(&error))?;
         let (made, states) = (self.bed.made(&fault), self.watch.states(&execution));
-        Ok(Struck { kill, heir: self.heir, fault, landed, end, made, states })
+        let (heir, took) = (self.heir, begun.elapsed());
+        Ok(Struck { kill, heir, fault, landed, end, made, states, took })
+    }
+
+    fn with_output(&self, error: &anyhow::Error) -> anyhow::Error {
+        anyhow!("{error:#}; act said:\n{}", self.acts.output())
     }
 
     /// Begins an execution, and waits until it is where it is to be cut.
@@ -122,7 +130,7 @@ impl<'a> Lane<'a> {
     fn arm(&self, means: Means, spot: &Spot) -> Result<()> {
         match self.gate(means) {
             Some(gate) => gate.arm(spot.clone()),
-            None => self.bed.program.arm(spot.stop)?,
+            None => self.bed.program.arm(spot)?,
         }
         Ok(())
     }
@@ -220,10 +228,11 @@ impl Struck {
 
 impl fmt::Display for Struck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Struck { kill, heir, landed, end, made, .. } = self;
+        let Struck { kill, heir, landed, end, made, took, .. } = self;
         let (point, means) = (kill.point.name(), kill.means.name());
         let (landed, end) = (landed.as_str(), end.as_str());
-        write!(f, "{point} {means} {}: died at {landed}, ends {end}, ", heir.name())?;
+        write!(f, "{point} {means} {}: died at {landed}, ends {end} ", heir.name())?;
+        write!(f, "after {:.1} s, ", took.as_secs_f64())?;
         write!(f, "made {}, taken back {}, repeated {}", made.forth, made.back, made.repeated)
     }
 }
