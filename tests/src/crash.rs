@@ -10,6 +10,7 @@ mod mutant;
 mod output;
 mod process;
 mod stages;
+mod story;
 
 use std::time::Instant;
 
@@ -88,6 +89,8 @@ fn memory_part(options: &Options, score: &mut Score) -> Result<()> {
     let all = stages::EXERCISED.iter().all(|topic| has_rows(topic)) && snapshots > 0 && panics > 1;
     let detail = format!("{snapshots} snapshots, {panics} panics, {rows:?}");
     score.check("every stage has something to say", all, &detail);
+    let told = story::Told::of(&reference.wanted.incidents()?);
+    score.check("roots were named", told.is_whole(), &told.to_string());
     let found = reference.crash_everywhere(None)?;
     for failure in found.failures.iter().take(5) {
         println!("    {failure}");

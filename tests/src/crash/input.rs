@@ -1,6 +1,7 @@
 //! The fixed input: flows, metrics and events of two ingest instances, with a SYN flood, a hot CPU
 //! and a link that goes down in every cycle, and with what goes wrong in life: a resend, a message
-//! that is no Arrow, one that panics the engine, rows that are late, an instance that dies.
+//! that is no Arrow, one that panics the engine, rows that are late, an instance that dies. What
+//! happens to the network on correlate's map is `story`'s.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use model::{DEFAULT_DOMAIN, addr};
 use runtime::task::Input;
 
 use super::stages::{Stages, wide};
+use super::{memory, story};
 
 /// The first second of the input, in ms: any will do that begins a window.
 pub const START_MS: i64 = 1_000_000;
@@ -31,6 +33,7 @@ const FLOOD: std::ops::Range<i64> = 4..8;
 const FLOOD_WORSE: i64 = 6;
 const HOT: std::ops::Range<i64> = 6..10;
 const LINK_DOWN: i64 = 5;
+const LINK_UP: i64 = 7;
 const NO_ARROW: i64 = 3;
 const POISON: i64 = 5;
 const LATE: i64 = 9;
@@ -60,8 +63,15 @@ pub fn is_poison_to_score(input: &Input<'_>) -> bool {
     header(RULE) == Some("cpu") && pane.map(at) == Some(POISON_PANE * 1_000)
 }
 
-/// The messages of each second, of all partitions of all sources.
+/// The messages of each second, of all partitions of all sources. Those that name an incident need
+/// a run without them first.
 pub fn by_second(stages: &Stages, seconds: i64) -> Result<Vec<Vec<OutRecord>>> {
+    let nameless = with_ids(stages, seconds, &story::Ids::default())?;
+    let incidents = memory::incidents(&stages.bus, &nameless.concat())?;
+    with_ids(stages, seconds, &story::Ids::of(&incidents))
+}
+
+fn with_ids(stages: &Stages, seconds: i64, ids: &story::Ids) -> Result<Vec<Vec<OutRecord>>> {
     let (wide, narrow) = (wide(&stages.bus), stages.bus.topics.partitions_other);
     let sources = [(Source::Flows, wide), (Source::Metrics, narrow), (Source::Events, narrow)];
     let mut feeds = Vec::new();
@@ -76,7 +86,7 @@ pub fn by_second(stages: &Stages, seconds: i64) -> Result<Vec<Vec<OutRecord>>> {
         }));
     }
     let of_second = |second| {
-        let mut records = Vec::new();
+        let mut records = story::evidence(stages, second, ids)?;
         for feed in &mut feeds {
             feed.second(second, seconds, &mut records)?;
         }
@@ -161,8 +171,10 @@ impl Feed {
                 let rows = [self.cpu(at, value), self.cpu(at + 500, value + 1.0 / 3.0)];
                 Some(Metric::to_batch(&rows)?)
             }
-            (Source::Events, 0) if phase == LINK_DOWN => Some(self.link(at, "down")?),
-            (Source::Events, 0) if phase == LINK_DOWN + 2 => Some(self.link(at, "up")?),
+            (Source::Events, 0) => {
+                let rows = self.events(second, at);
+                if rows.is_empty() { None } else { Some(Event::to_batch(&rows)?) }
+            }
             _ => None,
         })
     }
@@ -200,8 +212,19 @@ impl Feed {
         }
     }
 
-    fn link(&self, received_ms: i64, state: &str) -> Result<RecordBatch> {
-        Ok(Event::to_batch(&[Event {
+    /// A switch that is not on the map, and those that are.
+    fn events(&self, second: i64, at: i64) -> Vec<Event> {
+        let mut rows = match second % CYCLE_S {
+            LINK_DOWN => vec![self.link(at, "down")],
+            LINK_UP => vec![self.link(at, "up")],
+            _ => Vec::new(),
+        };
+        rows.extend(story::events(second, self.partition, self.partitions));
+        rows
+    }
+
+    fn link(&self, received_ms: i64, state: &str) -> Event {
+        Event {
             domain: DEFAULT_DOMAIN.to_owned(),
             received_ms,
             device: format!("switch-{}", self.partition),
@@ -211,7 +234,7 @@ impl Feed {
             severity: None,
             device_time_ms: None,
             text: None,
-        }])?)
+        }
     }
 
     fn name(&mut self, instance: usize) -> Name {

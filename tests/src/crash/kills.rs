@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bus::kafka::KafkaLog;
 use bus::{Log, OutRecord, ReadEvent, Reader};
 use rand::{Rng, SeedableRng};
@@ -19,6 +19,7 @@ use super::input;
 use super::output::Output;
 use super::process::{NARROW, ProcessArgs, config};
 use super::stages::{Kind, Stages};
+use super::story::Told;
 
 /// What part B found.
 #[derive(Debug, Default)]
@@ -72,6 +73,9 @@ pub fn run(bootstrap: &str, plan: Plan) -> Result<Found> {
     let golden = Pipeline::new(bootstrap, &format!("golden{stamp}."), cycles * SECONDS)?;
     let wanted = golden.undisturbed().context("the run that nobody disturbs")?;
     println!("    undisturbed: {} outputs: {:?}", wanted.messages, wanted.by_topic());
+    let told = Told::of(&wanted.incidents()?);
+    println!("    {told}");
+    ensure!(told.is_whole(), "the map was of no use to correlate: {told}");
     let killed = Pipeline::new(bootstrap, &format!("killed{stamp}."), cycles * SECONDS)?;
     let mut found = killed.disturbed(plan)?;
     let output = killed.output()?;

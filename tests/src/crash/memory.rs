@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bus::config::Engine;
 use bus::crash::Crashing;
 use bus::{Admin, BusConfig, EmbeddedLog, Log, LogError, OutRecord, Record};
+use model::rows::Incident;
 use runtime::shutdown::Shutdown;
 use runtime::task::{LoopError, LoopReport};
 
@@ -44,6 +46,17 @@ type Point = (Kind, u64);
 
 const WIDE: u32 = 2;
 const NARROW: u32 = 1;
+
+/// What the three stages say of an input, undisturbed: every revision of every incident.
+pub fn incidents(bus: &BusConfig, records: &[OutRecord]) -> Result<Vec<Incident>> {
+    let bus = BusConfig { engine: Engine::Embedded, ..bus.clone() };
+    let stages = Stages::new(bus)?;
+    let bed = Bed::new(&stages, records)?;
+    for kind in Kind::ALL {
+        bed.run(kind, bed.log.clone()).context("without a crash")?;
+    }
+    bed.output()?.incidents()
+}
 
 // === impl Reference ===
 

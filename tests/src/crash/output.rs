@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bus::{Log, Name, ReadEvent, Record};
 use bytes::Bytes;
+use model::rows::Incident;
+use model::schema;
 
 /// One message, without what may differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +68,19 @@ impl Output {
             *counts.entry(topic.as_str()).or_default() += rows.count();
         }
         counts
+    }
+
+    /// Every revision of every incident.
+    pub fn incidents(&self) -> Result<Vec<Incident>> {
+        let schema = format!("schema={}\n", schema::incidents().header());
+        let messages = self.sequences.values().flatten();
+        let mine = messages.filter(|message| message.headers.contains(&schema));
+        let read = |message: &Message| -> Result<Vec<Incident>> {
+            let payload = message.payload.as_deref().context("an incident without a payload")?;
+            let batch = model::ipc::decode(payload, Default::default())?;
+            Ok(Incident::from_batch(&batch)?)
+        };
+        Ok(mine.map(read).collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// Topics without their prefix, and in writers and names the source's topic instead of the id

@@ -42,6 +42,7 @@ pub const OUTPUTS: &[&str] = &[
     "evidence.v1",
     "incidents.v1",
     "incidents.json.v1",
+    "topology.v1",
     "flows.v1.dlq",
     "flows.v1.late",
     "partials.v1.dlq",
@@ -85,6 +86,8 @@ impl Stages {
             resolve_after_s: 2,
             reopen_within_s: 3,
             cluster_window_s: 5,
+            explain_within_s: 60,
+            change_settles_s: 2,
             ..CorrelateConfig::default()
         };
         Ok(Stages { bus, rules, detect, correlate })
