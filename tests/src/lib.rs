@@ -1,6 +1,8 @@
 //! What is tested across crates: one module a subject; `cargo test` runs their tests, `lab` and the
 //! benches use them as a library.
 
+#[cfg(test)]
+mod acls;
 pub mod act_kills;
 pub mod bench;
 pub mod browser;

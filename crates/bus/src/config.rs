@@ -44,6 +44,21 @@ pub struct KafkaConfig {
     /// Options of librdkafka for consumers only (`fetch.wait.max.ms`, ...).
     pub consumer: BTreeMap<String, String>,
     pub timeouts: TimeoutsConfig,
+    /// Who may write approvals, on a cluster that asks who somebody is. Without it `gannet topics`
+    /// looks at no access rights and sets none.
+    pub acls: Option<AclsConfig>,
+}
+
+/// Principals as the cluster's authorizer names them, such as `User:gannet-console`. `gannet topics
+/// apply` gives them their rights to approvals, and `plan` and `check` say what is missing and who
+/// else may write there. Rights to other topics, to groups and transactional ids are the operator's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AclsConfig {
+    /// The console's: alone in writing approvals.
+    pub console: String,
+    /// Act's: it reads them.
+    pub act: String,
 }
 
 /// Milliseconds. The defaults are what DESIGN §4 argues for; tests shorten them.
@@ -162,6 +177,7 @@ impl Default for KafkaConfig {
             producer: BTreeMap::new(),
             consumer: BTreeMap::new(),
             timeouts: TimeoutsConfig::default(),
+            acls: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::acls::Acl;
 use crate::log::{
     Admin, CommitError, Committed, Delivery, Event, Log, LogError, Paused, Producer, ReadEvent,
     Reader, TaskId, Tasks, TopicInfo, Transaction,
@@ -112,6 +113,14 @@ impl Admin for Crashing {
 
     fn members(&self, stage: &str) -> Result<Vec<String>, LogError> {
         self.script.around(|| self.log.admin().members(stage))
+    }
+
+    fn acls(&self, topic: &str) -> Result<Vec<Acl>, LogError> {
+        self.script.around(|| self.log.admin().acls(topic))
+    }
+
+    fn grant(&self, acl: &Acl) -> Result<(), LogError> {
+        self.script.around(|| self.log.admin().grant(acl))
     }
 }
 

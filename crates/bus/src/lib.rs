@@ -2,6 +2,7 @@
 //! traits, `kafka` (a cluster) and `embedded` (one process). The only crate that knows Kafka; it
 //! leaves the task loop, snapshots and watermarks to `runtime`.
 
+pub mod acls;
 pub mod config;
 pub mod crash;
 pub mod deliver;

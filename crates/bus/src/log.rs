@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::acls::Acl;
 use crate::record::{OutRecord, Record};
 
 /// One task of a stage: one partition of its input.
@@ -52,6 +53,17 @@ pub trait Admin: Send + Sync {
     fn delete(&self, topic: &str) -> Result<(), LogError>;
     /// Instances now in the group of a stage (to find a name that is already taken).
     fn members(&self, stage: &str) -> Result<Vec<String>, LogError>;
+
+    /// Every right that bears on a topic, those by a prefix of its name too. A log of one process
+    /// has none: whoever opens it may do all.
+    fn acls(&self, _topic: &str) -> Result<Vec<Acl>, LogError> {
+        Ok(Vec::new())
+    }
+
+    /// Gives a right. Where there is no authorizer, nothing would be refused: an error.
+    fn grant(&self, acl: &Acl) -> Result<(), LogError> {
+        Err(LogError::call("grant", format!("{acl}: this log asks nobody who they are")))
+    }
 }
 
 /// What happened to an instance of a stage. There is never an open transaction between two calls,

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::acls::Acl;
 use crate::config::{BusConfig, Engine};
 use crate::log::{Admin, LogError};
 
@@ -28,9 +29,22 @@ pub struct Difference {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
-    Missing { partitions: u32 },
-    Partitions { found: u32, wanted: u32 },
-    Setting { name: String, found: String, wanted: String },
+    Missing {
+        partitions: u32,
+    },
+    Partitions {
+        found: u32,
+        wanted: u32,
+    },
+    Setting {
+        name: String,
+        found: String,
+        wanted: String,
+    },
+    /// A principal lacks a right that the configuration gives it.
+    Right(Acl),
+    /// Somebody may write whom the configuration does not name.
+    Writer(Acl),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -212,6 +226,8 @@ pub fn apply(admin: &dyn Admin, wanted: &[TopicSpec]) -> Result<Vec<Difference>,
             What::Missing { .. } => admin.create(spec)?,
             What::Setting { .. } if altered.insert(&spec.name) => admin.alter(spec)?,
             What::Setting { .. } | What::Partitions { .. } => {}
+            // Of `acls`, which has a plan of its own.
+            What::Right(_) | What::Writer(_) => {}
         }
     }
     let stays = |difference: &Difference| matches!(difference.what, What::Partitions { .. });
@@ -240,6 +256,10 @@ impl Difference {
             What::Setting { .. } => {
                 "set it with `gannet topics apply`, or change it in the configuration".to_owned()
             }
+            What::Right(_) => "grant it with `gannet topics apply`".to_owned(),
+            What::Writer(_) => "revoke it with the cluster's own tools, or name this principal in \
+                                bus.kafka.acls"
+                .to_owned(),
             What::Partitions { found, .. } => format!(
                 "set the configuration to {found} partitions, or let every stage run dry, stop \
                  them, delete the topic and create it with `gannet topics apply`; keys move with \
@@ -262,6 +282,8 @@ impl fmt::Display for Difference {
             What::Setting { name, found, wanted } => {
                 write!(f, "topic {topic} has {name}={found:?}, wanted {wanted:?}")
             }
+            What::Right(acl) => write!(f, "topic {topic} lacks a right: {acl}"),
+            What::Writer(acl) => write!(f, "topic {topic} may be written by others: {acl}"),
         }
     }
 }

@@ -94,6 +94,9 @@ enum Kafka {
         /// Allow consumer sessions of 1 s
         #[arg(long)]
         fast_timeouts: bool,
+        /// Ask clients who they are: SASL/PLAIN, and what nobody has allowed is refused
+        #[arg(long)]
+        sasl: bool,
     },
     /// Stop it
     Stop,
@@ -156,7 +159,10 @@ fn run_tidy(promise: bool) -> Result<()> {
 fn run_kafka(command: Kafka) -> Result<()> {
     match command {
         Kafka::Fetch => println!("{}", kafka::fetch()?.display()),
-        Kafka::Start { port, fast_timeouts } => println!("{}", kafka::start(port, fast_timeouts)?),
+        Kafka::Start { port, fast_timeouts, sasl } => {
+            let access = if sasl { kafka::Access::Asked } else { kafka::Access::Open };
+            println!("{}", kafka::start(port, fast_timeouts, access)?);
+        }
         Kafka::Stop => println!("{}", if kafka::stop()? { "stopped" } else { "none ran" }),
         Kafka::Status => match kafka::status() {
             Some((bootstrap, pid)) => println!("{bootstrap} (process {pid})"),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use bus::config::KafkaConfig;
 use bus::{BusConfig, Log, ReadEvent, Record, topics};
 use tempfile::TempDir;
 
@@ -47,12 +48,17 @@ impl Site {
 
     /// `partitions` of every topic; 0 leaves them as shipped.
     pub fn new(bootstrap: &str, name: &str, partitions: u32) -> Result<Site> {
+        let bootstrap = bootstrap.to_owned();
+        Site::with(KafkaConfig { bootstrap, ..KafkaConfig::default() }, name, partitions)
+    }
+
+    /// On a cluster that is reached in a way of its own.
+    pub fn with(kafka: KafkaConfig, name: &str, partitions: u32) -> Result<Site> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
         // In a container process ids come again, and a broker may outlive its runs.
         let prefix = format!("{name}-{}-{now}.", std::process::id());
-        let mut bus =
-            BusConfig { engine: bus::config::Engine::Kafka, prefix, ..BusConfig::default() };
-        bootstrap.clone_into(&mut bus.kafka.bootstrap);
+        let engine = bus::config::Engine::Kafka;
+        let mut bus = BusConfig { engine, prefix, kafka, ..BusConfig::default() };
         (bus.topics.partitions, bus.topics.partitions_other) = (partitions, partitions);
         let log = bus::open(&bus)?;
         let flows = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
@@ -69,12 +75,14 @@ impl Site {
         let BusConfig { prefix, kafka, topics, .. } = bus;
         let text = format!(
             "bus:\n  engine: kafka\n  prefix: {prefix:?}\n  kafka:\n    bootstrap: {:?}\n    \
-             timeouts: {{ session_ms: {} }}\n  \
+             timeouts: {{ session_ms: {} }}\n    common: {:?}\n{}  \
              topics: {{ partitions: {}, partitions_other: {} }}\n\
              ingest: {{ listen: ['udp://{}'], {} }}\n\
              detect: {{ rules: !include rules.yaml }}\n{more}",
             kafka.bootstrap,
             kafka.timeouts.session_ms,
+            kafka.common,
+            acls(kafka),
             topics.partitions,
             topics.partitions_other,
             self.flows,
@@ -122,20 +130,31 @@ impl Site {
 
     /// Every committed record of a topic by its name without the prefix.
     pub fn records(&self, topic: &str) -> Result<Vec<Record>> {
-        let name = self.bus.topic(topic);
-        let mut reader = self.log.reader()?;
-        let from = bus::from_start(&*self.log, &mut *reader, &name)?;
-        reader.assign(&from)?;
-        let (mut records, mut open) = (Vec::new(), from.len());
-        while open > 0 {
-            match reader.poll(POLL)? {
-                ReadEvent::Record(record) => records.push(record),
-                ReadEvent::End { .. } => open -= 1,
-                ReadEvent::Idle => {}
-            }
-        }
-        Ok(records)
+        records(&*self.log, &self.bus.topic(topic))
     }
+}
+
+/// Every committed record of a topic by its full name.
+pub fn records(log: &dyn Log, topic: &str) -> Result<Vec<Record>> {
+    let mut reader = log.reader()?;
+    let from = bus::from_start(log, &mut *reader, topic)?;
+    reader.assign(&from)?;
+    let (mut records, mut open) = (Vec::new(), from.len());
+    while open > 0 {
+        match reader.poll(POLL)? {
+            ReadEvent::Record(record) => records.push(record),
+            ReadEvent::End { .. } => open -= 1,
+            ReadEvent::Idle => {}
+        }
+    }
+    Ok(records)
+}
+
+/// The section of who may write approvals, where there is one.
+fn acls(kafka: &KafkaConfig) -> String {
+    kafka.acls.as_ref().map_or_else(String::new, |acls| {
+        format!("    acls: {{ console: {:?}, act: {:?} }}\n", acls.console, acls.act)
+    })
 }
 
 impl Drop for Site {

@@ -17,6 +17,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::{native, options};
+use crate::acls::Acl;
 use crate::config::BusConfig;
 use crate::log::{Admin, LogError, TopicInfo};
 use crate::topics::TopicSpec;
@@ -167,6 +168,15 @@ impl Admin for KafkaAdmin {
         Ok(members
             .flat_map(|group| group.members().iter().map(|m| m.client_id().to_owned()))
             .collect())
+    }
+
+    fn acls(&self, topic: &str) -> Result<Vec<Acl>, LogError> {
+        native::describe_acls(self.client.inner().native_ptr(), topic, self.timeout)
+    }
+
+    fn grant(&self, acl: &Acl) -> Result<(), LogError> {
+        native::create_acl(self.client.inner().native_ptr(), acl, self.timeout)?;
+        self.wait_until("grant", || Ok(self.acls(&acl.name)?.contains(acl)))
     }
 }
 

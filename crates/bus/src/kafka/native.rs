@@ -1,5 +1,5 @@
-//! What librdkafka can and rust-rdkafka does not offer: topic ids, and the topic of an end of
-//! partition or an error. The only file with `unsafe`.
+//! What librdkafka can and rust-rdkafka does not offer: topic ids, access rights, and the topic of
+//! an end of partition or an error. With its own `acls` the only files with `unsafe`.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::Arc;
@@ -10,6 +10,10 @@ use rdkafka_sys as sys;
 
 use crate::log::LogError;
 use crate::record::{Headers, Record};
+
+mod acls;
+
+pub use acls::{create_acl, describe_acls};
 
 /// Id and number of partitions of a topic.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,18 +89,36 @@ fn describe_event(
     name: &CStr,
     timeout: Duration,
 ) -> Option<Owned<sys::rd_kafka_event_t>> {
-    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     let mut names: [*const c_char; 1] = [name.as_ptr()];
-    let mut reason = [0 as c_char; 256];
-    // SAFETY: `rk` is a live client's handle (the caller's promise); the library copies the names;
-    // every object made here is freed by its `Owned`, and the request keeps its own reference to
-    // the queue until it has answered.
+    let api = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+    // SAFETY: the library copies the names, and the request the collection; `rk` is a live client's
+    // handle (the caller's promise).
     unsafe {
         let topics = Owned::new(
             sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
             sys::rd_kafka_TopicCollection_destroy,
         )?;
-        let api = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        ask(rk, api, timeout, |options, queue| {
+            sys::rd_kafka_DescribeTopics(rk, topics.ptr, options, queue);
+        })
+    }
+}
+
+/// Makes one request of administration and waits for its answer; `None` after the timeout.
+///
+/// # Safety
+/// `rk` must be a live client's handle.
+unsafe fn ask(
+    rk: *mut sys::rd_kafka_t,
+    api: sys::rd_kafka_admin_op_t,
+    timeout: Duration,
+    request: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
+) -> Option<Owned<sys::rd_kafka_event_t>> {
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    let mut reason = [0 as c_char; 256];
+    // SAFETY: `rk` is alive (the caller's promise); every object made here is freed by its `Owned`,
+    // and the request keeps its own reference to the queue until it has answered.
+    unsafe {
         let options = Owned::new(
             sys::rd_kafka_AdminOptions_new(rk, api),
             sys::rd_kafka_AdminOptions_destroy,
@@ -108,7 +130,7 @@ fn describe_event(
             reason.len(),
         );
         let queue = Owned::new(sys::rd_kafka_queue_new(rk), sys::rd_kafka_queue_destroy)?;
-        sys::rd_kafka_DescribeTopics(rk, topics.ptr, options.ptr, queue.ptr);
+        request(options.ptr, queue.ptr);
         let wait_ms = timeout_ms.saturating_add(500);
         Owned::new(sys::rd_kafka_queue_poll(queue.ptr, wait_ms), sys::rd_kafka_event_destroy)
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::jars;
-use super::properties::{self, Ports};
+use super::properties::{self, Access, Ports};
 use crate::{process, workspace};
 
 /// The name of the one that stays when xtask ends.
@@ -34,15 +34,22 @@ pub struct Options {
     pub port: Option<u16>,
     /// Allow consumer sessions of 1 s.
     pub fast_timeouts: bool,
+    pub access: Access,
 }
 
 impl Options {
     pub fn named(name: &str) -> Self {
-        Options { name: name.to_string(), port: None, fast_timeouts: false }
+        Options { name: name.to_string(), port: None, fast_timeouts: false, access: Access::Open }
     }
 
     pub fn with_fast_timeouts(mut self) -> Self {
         self.fast_timeouts = true;
+        self
+    }
+
+    /// Clients must say who they are, and may do only what somebody has allowed.
+    pub fn with_access_asked(mut self) -> Self {
+        self.access = Access::Asked;
         self
     }
 }
@@ -63,7 +70,7 @@ impl Broker {
         let free = process::free_ports(2)?;
         let ports = Ports { client: options.port.unwrap_or(free[0]), controller: free[1] };
         Broker::start_with(&options.name, ports, |data| {
-            Ok(properties::server(ports, data, options.fast_timeouts))
+            Ok(properties::server(ports, data, options.fast_timeouts, options.access))
         })
     }
 

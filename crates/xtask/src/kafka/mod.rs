@@ -13,12 +13,14 @@ use anyhow::Result;
 
 pub use broker::{Broker, Options};
 pub use jars::{VERSION, fetch};
-pub use properties::Ports;
+pub use properties::{Access, Ports};
 pub use standing::{start, status, stop};
 
 /// The variable by which tests and the lab find the broker; set from outside, it names one that
 /// runs already and xtask starts none.
 pub const BOOTSTRAP: &str = "KAFKA_BOOTSTRAP";
+/// The same for a broker that asks who somebody is, with the users of `properties`.
+pub const SASL_BOOTSTRAP: &str = "KAFKA_SASL_BOOTSTRAP";
 
 /// A Kafka to test against: one that somebody else runs, or one of our own.
 pub enum Cluster {
@@ -27,9 +29,13 @@ pub enum Cluster {
 }
 
 impl Cluster {
-    /// The one that `KAFKA_BOOTSTRAP` names, or else a broker started for this run.
+    /// The one that the environment names, or else a broker started for this run.
     pub fn get(options: &Options) -> Result<Cluster> {
-        match std::env::var(BOOTSTRAP) {
+        let variable = match options.access {
+            Access::Open => BOOTSTRAP,
+            Access::Asked => SASL_BOOTSTRAP,
+        };
+        match std::env::var(variable) {
             Ok(named) if !named.is_empty() => Ok(Cluster::Named(named)),
             _ => Ok(Cluster::Own(Box::new(Broker::start(options)?))),
         }

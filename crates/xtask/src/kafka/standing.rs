@@ -9,11 +9,13 @@ use anyhow::{Context, Result};
 
 use super::broker::{self, Broker, Options, STANDING};
 use super::jars;
+use super::properties::Access;
 use crate::{process, workspace};
 
 /// Starts the standing broker, empty, and leaves it running. Returns its address.
-pub fn start(port: Option<u16>, fast_timeouts: bool) -> Result<String> {
-    let broker = Broker::start(&Options { name: STANDING.to_string(), port, fast_timeouts })?;
+pub fn start(port: Option<u16>, fast_timeouts: bool, access: Access) -> Result<String> {
+    let name = STANDING.to_string();
+    let broker = Broker::start(&Options { name, port, fast_timeouts, access })?;
     let bootstrap = broker.bootstrap();
     fs::write(bootstrap_file(), &bootstrap).context("failed to write the broker's address")?;
     broker.leave_running();

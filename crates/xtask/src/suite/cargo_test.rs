@@ -24,6 +24,7 @@ pub fn run(context: &mut Context) -> Result<Outcome> {
     }
     // Without Kafka the part `kafka` has said so, and the tests that need it say so again.
     let _ = context.lend_kafka(&mut cargo);
+    let _ = context.lend_asking(&mut cargo);
     let log = workspace::target().join("xtask-cargo-test.log");
     let (text, succeeded) = process::run_watched(&mut cargo, &log, |line| {
         line.trim_start().starts_with("Running ") || line.ends_with("... FAILED")

@@ -21,9 +21,10 @@ use parts::{PARTS, Part, When};
 use report::{Outcome, Tally, conclude};
 use watch::Watch;
 
-/// The broker that parts share, and what its command line names.
+/// The brokers that parts share, and what both their command lines name.
 const BROKER: &str = "test";
-const BROKER_FILE: &str = "kafka-data/test/server.properties";
+const ASKING_BROKER: &str = "test-sasl";
+const BROKERS: &str = "kafka-data/test";
 
 /// What of the tests to run.
 #[derive(Debug, Clone, Default)]
@@ -60,7 +61,7 @@ pub fn run(options: &Options) -> Result<bool> {
 /// Runs a part; one over its limit has failed, whatever it says.
 fn within_limit(part: &Part, context: &mut Context) -> Result<Outcome> {
     let limit = Duration::from_secs(part.limit_min * 60);
-    let watch = Watch::start(std::process::id(), BROKER_FILE, limit);
+    let watch = Watch::start(std::process::id(), BROKERS, limit);
     let ended = (part.run)(context);
     match (watch.end(), ended) {
         (false, ended) => ended,
@@ -97,25 +98,26 @@ fn choose(options: &Options) -> Result<Vec<&'static Part>> {
 pub struct Context {
     fast: bool,
     kafka: Option<Result<Cluster, Missing>>,
+    /// One that asks who somebody is.
+    asking: Option<Result<Cluster, Missing>>,
     python: Option<Result<PathBuf, Missing>>,
     is_built: bool,
 }
 
 impl Context {
     fn new(fast: bool) -> Self {
-        Context { fast, kafka: None, python: None, is_built: false }
+        Context { fast, kafka: None, asking: None, python: None, is_built: false }
     }
 
     /// The address of a Kafka to test against.
     fn kafka(&mut self) -> Result<String> {
-        if self.kafka.is_none() {
-            let options = Broker::named(BROKER).with_fast_timeouts();
-            self.kafka = Some(or_missing(Cluster::get(&options))?);
-        }
-        match self.kafka.as_ref().expect("set above") {
-            Ok(cluster) => Ok(cluster.bootstrap()),
-            Err(missing) => Err(missing.clone().into()),
-        }
+        address(&mut self.kafka, &Broker::named(BROKER).with_fast_timeouts())
+    }
+
+    /// The address of one that asks who somebody is.
+    fn asking(&mut self) -> Result<String> {
+        let options = Broker::named(ASKING_BROKER).with_fast_timeouts().with_access_asked();
+        address(&mut self.asking, &options)
     }
 
     fn python(&mut self) -> Result<PathBuf> {
@@ -132,6 +134,26 @@ impl Context {
             command.env(kafka::BOOTSTRAP, self.kafka()?);
         }
         Ok(())
+    }
+
+    /// Sets `KAFKA_SASL_BOOTSTRAP` likewise.
+    fn lend_asking(&mut self, command: &mut std::process::Command) -> Result<()> {
+        command.env_remove(kafka::SASL_BOOTSTRAP);
+        if !self.fast {
+            command.env(kafka::SASL_BOOTSTRAP, self.asking()?);
+        }
+        Ok(())
+    }
+}
+
+/// Of a broker that is started at its first use.
+fn address(cluster: &mut Option<Result<Cluster, Missing>>, options: &Broker) -> Result<String> {
+    if cluster.is_none() {
+        *cluster = Some(or_missing(Cluster::get(options))?);
+    }
+    match cluster.as_ref().expect("set above") {
+        Ok(cluster) => Ok(cluster.bootstrap()),
+        Err(missing) => Err(missing.clone().into()),
     }
 }
 
