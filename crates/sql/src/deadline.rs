@@ -1,6 +1,6 @@
 //! An end for a question's work: every operator of its plan looks at the clock between two batches.
-//! A timer alone would only end the waiting, since an aggregate over a join of joins polls its input
-//! in a loop that never yields.
+//! A timer alone would only end the waiting, since an aggregate over a join of joins polls its
+//! input in a loop that never yields.
 
 use std::fmt;
 use std::sync::Arc;

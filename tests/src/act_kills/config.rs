@@ -105,8 +105,8 @@ fn playbook(means: Means, way: Way) -> String {
     };
     format!(
         "apiVersion: actions.scheduler.net/v1\nkind: Playbook\nmetadata: {{ name: {name} }}\n\
-         spec:\n  mode: {mode}\n{verify}  trigger: {{ fault: {name} }}\n  steps:\n    - name: one\n      \
-         action: {action}.change\n      inputs: {{ device: \"{{{{ trigger.device }}}}\", \
+         spec:\n  mode: {mode}\n{verify}  trigger: {{ fault: {name} }}\n  steps:\n    \
+         - name: one\n      action: {action}.change\n      inputs: {{ device: \"{{{{ trigger.device }}}}\", \
          interface: \"{{{{ trigger.interface }}}}\" }}\n"
     )
 }

@@ -1,6 +1,6 @@
 //! What happens to a network that correlate has on its map, once in each cycle: a link that fails,
-//! comes back and fails again; one that flaps and that we shut ourselves; a conduit that is cut. The
-//! devices' words go through rollup like any other event; the map, our changes and what people say
+//! comes back and fails again; one that flaps and that we shut ourselves; a conduit that is cut.
+//! The devices' words go through rollup like any other event; the map, our changes and what people say
 //! stand in evidence before their time comes, as the inventory, act and the console write them.
 
 use std::collections::BTreeMap;

@@ -232,8 +232,8 @@ impl Book {
     }
 
     /// The prior, and what should have been seen by now, or by the time at which all that it
-    /// explains was over: what was repaired shows nothing more. What has been there for longer cannot
-    /// appear again.
+    /// explains was over: what was repaired shows nothing more. What has been there for longer
+    /// cannot appear again.
     fn cost_ln(&self, instance: &Instance, seen: &[Seen], now_ms: i64) -> f64 {
         let there: BTreeSet<&Spot> =
             instance.explains.iter().map(|(one, _)| &seen[*one].spot).collect();
