@@ -85,9 +85,10 @@ fn memory_part(options: &Options, score: &mut Score) -> Result<()> {
     let reference = memory::Reference::new(seconds)?;
     let rows = reference.wanted.by_topic();
     let has_rows = |wanted: &&str| rows.iter().any(|(topic, n)| topic.ends_with(*wanted) && *n > 0);
-    let (snapshots, panics) = (reference.snapshots, reference.panics);
-    let all = stages::EXERCISED.iter().all(|topic| has_rows(topic)) && snapshots > 0 && panics > 1;
-    let detail = format!("{snapshots} snapshots, {panics} panics, {rows:?}");
+    let (snapshots, panics) = (&reference.snapshots, reference.panics);
+    let saved = snapshots.values().all(|n| *n > 0) && panics > 1;
+    let all = saved && stages::EXERCISED.iter().all(|topic| has_rows(topic));
+    let detail = format!("snapshots {snapshots:?}, {panics} panics, {rows:?}");
     score.check("every stage has something to say", all, &detail);
     let told = story::Told::of(&reference.wanted.incidents()?);
     score.check("roots were named", told.is_whole(), &told.to_string());
@@ -100,7 +101,8 @@ fn memory_part(options: &Options, score: &mut Score) -> Result<()> {
     let detail = format!("{points} points, {failed} with another, {messages} outputs, {took:.1} s");
     score.check("output as without a crash", failed == 0, &detail);
     score.check("enough points", points >= POINTS_MIN, &format!("{points} of {POINTS_MIN}"));
-    for mutation in [Mutation::OffsetsOutside, Mutation::AbortDoesNothing] {
+    for mutation in [Mutation::OffsetsOutside, Mutation::AbortDoesNothing, Mutation::MapIsForgotten]
+    {
         let found = reference.crash_everywhere(Some(mutation))?;
         let first = found.failures.first().cloned().unwrap_or_else(|| "nothing seen".to_owned());
         let first: String = first.chars().take(160).collect();

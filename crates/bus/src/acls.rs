@@ -9,10 +9,11 @@ use crate::config::{BusConfig, Engine};
 use crate::log::{Admin, LogError};
 use crate::topics::{Difference, What};
 
-/// One right of a principal to topics.
+/// One right of a principal to topics or groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acl {
-    /// The topic's full name, a prefix of it, or `*` (a literal that stands for all).
+    pub resource: Resource,
+    /// The full name, a prefix of it, or `*` (a literal that stands for all).
     pub name: String,
     pub pattern: Pattern,
     /// As the authorizer names it: `User:gannet-console`; `User:*` is everybody.
@@ -21,6 +22,12 @@ pub struct Acl {
     pub host: String,
     pub operation: Operation,
     pub is_denied: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    Topic,
+    Group,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +48,9 @@ pub enum Operation {
 }
 
 const APPROVALS: &str = "approvals.v1";
+/// The groups of readers without one, and of act.
+const READERS: &str = "reader";
+const ACT: &str = "act";
 const EVERYBODY: &str = "User:*";
 const ANYWHERE: &str = "*";
 
@@ -50,6 +60,7 @@ impl Acl {
     /// A principal's right to one topic, from any address.
     pub fn allow(principal: &str, operation: Operation, topic: &str) -> Acl {
         Acl {
+            resource: Resource::Topic,
             name: topic.to_owned(),
             pattern: Pattern::Literal,
             principal: principal.to_owned(),
@@ -59,8 +70,14 @@ impl Acl {
         }
     }
 
+    /// A principal's right to read as a member of one group.
+    pub fn join(principal: &str, group: &str) -> Acl {
+        Acl { resource: Resource::Group, ..Acl::allow(principal, Operation::Read, group) }
+    }
+
     fn lets_write(&self) -> bool {
-        !self.is_denied && matches!(self.operation, Operation::All | Operation::Write)
+        let may = matches!(self.operation, Operation::All | Operation::Write);
+        self.resource == Resource::Topic && may && !self.is_denied
     }
 }
 
@@ -69,7 +86,8 @@ impl fmt::Display for Acl {
         let Acl { name, principal, host, .. } = self;
         let may = if self.is_denied { "may not" } else { "may" };
         let stars = if self.pattern == Pattern::Prefixed { "*" } else { "" };
-        write!(f, "{principal} {may} {} {name}{stars}", self.operation.as_str())?;
+        let group = if self.resource == Resource::Group { "as group " } else { "" };
+        write!(f, "{principal} {may} {} {group}{name}{stars}", self.operation.as_str())?;
         if host == ANYWHERE { Ok(()) } else { write!(f, " from {host}") }
     }
 }
@@ -90,7 +108,8 @@ impl Operation {
 }
 
 /// The rights that the configuration gives; none without its section. Everybody may look at the
-/// topic and its settings, as every stage does at its start.
+/// topic and its settings, as every stage does at its start. Whoever reads needs a group:
+/// librdkafka reads nothing before it has heard of the group's coordinator.
 pub fn wanted(config: &BusConfig) -> Vec<Acl> {
     let Some(acls) = config.kafka.acls.as_ref().filter(|_| config.engine == Engine::Kafka) else {
         return Vec::new();
@@ -101,6 +120,9 @@ pub fn wanted(config: &BusConfig) -> Vec<Acl> {
         of(&acls.console, Operation::Write),
         of(&acls.console, Operation::Read),
         of(&acls.act, Operation::Read),
+        Acl::join(&acls.console, &config.topic(READERS)),
+        Acl::join(&acls.act, &config.topic(READERS)),
+        Acl::join(&acls.act, &config.topic(ACT)),
         of(EVERYBODY, Operation::Describe),
         of(EVERYBODY, Operation::DescribeConfigs),
     ]
@@ -113,7 +135,10 @@ pub fn plan(admin: &dyn Admin, config: &BusConfig) -> Result<Vec<Difference>, Lo
         return Ok(Vec::new());
     };
     let topic = config.topic(APPROVALS);
-    let found = admin.acls(&topic)?;
+    let mut found = admin.acls(Resource::Topic, &topic)?;
+    for group in [READERS, ACT] {
+        found.extend(admin.acls(Resource::Group, &config.topic(group))?);
+    }
     let missing = wanted.into_iter().filter(|acl| !found.contains(acl)).map(What::Right);
     let others = found.iter().filter(|acl| acl.lets_write() && acl.principal != acls.console);
     let all = missing.chain(others.cloned().map(What::Writer));

@@ -50,8 +50,8 @@ pub struct KafkaConfig {
 }
 
 /// Principals as the cluster's authorizer names them, such as `User:gannet-console`. `gannet topics
-/// apply` gives them their rights to approvals, and `plan` and `check` say what is missing and who
-/// else may write there. Rights to other topics, groups and transactional ids are the operator's.
+/// apply` gives them their rights to approvals and to the groups in which these are read; `plan`
+/// and `check` say what is missing and who else may write. All other rights are the operator's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AclsConfig {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::acls::Acl;
+use crate::acls::{Acl, Resource};
 use crate::log::{
     Admin, CommitError, Committed, Delivery, Event, Log, LogError, Paused, Producer, ReadEvent,
     Reader, TaskId, Tasks, TopicInfo, Transaction,
@@ -115,8 +115,8 @@ impl Admin for Crashing {
         self.script.around(|| self.log.admin().members(stage))
     }
 
-    fn acls(&self, topic: &str) -> Result<Vec<Acl>, LogError> {
-        self.script.around(|| self.log.admin().acls(topic))
+    fn acls(&self, resource: Resource, name: &str) -> Result<Vec<Acl>, LogError> {
+        self.script.around(|| self.log.admin().acls(resource, name))
     }
 
     fn grant(&self, acl: &Acl) -> Result<(), LogError> {

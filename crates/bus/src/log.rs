@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::acls::Acl;
+use crate::acls::{Acl, Resource};
 use crate::record::{OutRecord, Record};
 
 /// One task of a stage: one partition of its input.
@@ -54,9 +54,9 @@ pub trait Admin: Send + Sync {
     /// Instances now in the group of a stage (to find a name that is already taken).
     fn members(&self, stage: &str) -> Result<Vec<String>, LogError>;
 
-    /// Every right that bears on a topic, those by a prefix of its name too. A log of one process
-    /// has none: whoever opens it may do all.
-    fn acls(&self, _topic: &str) -> Result<Vec<Acl>, LogError> {
+    /// Every right that bears on a topic or group, those by a prefix of its name too. A log of one
+    /// process has none: whoever opens it may do all.
+    fn acls(&self, _resource: Resource, _name: &str) -> Result<Vec<Acl>, LogError> {
         Ok(Vec::new())
     }
 

@@ -282,7 +282,7 @@ impl fmt::Display for Difference {
             What::Setting { name, found, wanted } => {
                 write!(f, "topic {topic} has {name}={found:?}, wanted {wanted:?}")
             }
-            What::Right(acl) => write!(f, "topic {topic} lacks a right: {acl}"),
+            What::Right(acl) => write!(f, "topic {topic}: a right is missing: {acl}"),
             What::Writer(acl) => write!(f, "topic {topic} may be written by others: {acl}"),
         }
     }

@@ -80,7 +80,7 @@ impl IngestFeed {
         let now_ms = self.now();
         let rows = polled.metrics.into_iter();
         self.polled_rows.extend(rows.map(|row| Metric { received_ms: now_ms, ..row }));
-        let events = polled.events.into_iter();
+        let events = polled.events.into_iter().filter(|event| self.links.is_news(event));
         let events: Vec<Event> = events.map(|row| Event { received_ms: now_ms, ..row }).collect();
         self.events(&events)?;
         for row in polled.interfaces {

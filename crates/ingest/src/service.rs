@@ -31,6 +31,7 @@ use crate::polled::InProcess;
 use crate::publish::{Aside, PublishError, Publisher, Rows, Stored};
 use crate::receive::{self, Chunk, Kind, Shared};
 use crate::resume::Look;
+use crate::snmp::links::Heard;
 use crate::snmp::{self, Poller, Polling, Process};
 use crate::store;
 use crate::syslog::{self, Rules, Syslog, SyslogConfig, Tcp};
@@ -95,6 +96,7 @@ pub struct IngestFeed {
     pub(crate) in_process: InProcess,
     /// Rows that polls gave and that no message has yet.
     pub(crate) polled_rows: Vec<Metric>,
+    pub(crate) links: Heard,
     syslog: Syslog,
     syslog_config: SyslogConfig,
     domain: String,
@@ -148,6 +150,7 @@ impl IngestFeed {
             watch,
             in_process: InProcess::new(Poller::new(config.snmp.clone(), instance)),
             polled_rows: Vec::new(),
+            links: Heard::new(config.interfaces_max),
             syslog: Syslog::default(),
             syslog_config: config.syslog.clone(),
             domain: config.domain.clone(),

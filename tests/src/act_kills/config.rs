@@ -14,6 +14,7 @@ pub const CREDENTIAL: &str = "lab";
 /// Nothing begins while this file of the folder is there.
 pub const KILL_SWITCH: &str = "stop";
 
+/// What each means of a change is bound to.
 const ACTIONS: &str = r#"actions:
   - action: snmp.change
     driver: snmp
@@ -104,9 +105,16 @@ fn playbook(means: Means, way: Way) -> String {
         Way::Back => ("auto", "  verify_within_s: 1\n"),
     };
     format!(
-        "apiVersion: actions.scheduler.net/v1\nkind: Playbook\nmetadata: {{ name: {name} }}\n\
-         spec:\n  mode: {mode}\n{verify}  trigger: {{ fault: {name} }}\n  steps:\n    \
-         - name: one\n      action: {action}.change\n      inputs: {{ device: \"{{{{ trigger.device }}}}\", \
-         interface: \"{{{{ trigger.interface }}}}\" }}\n"
+        r#"apiVersion: actions.scheduler.net/v1
+kind: Playbook
+metadata: {{ name: {name} }}
+spec:
+  mode: {mode}
+{verify}  trigger: {{ fault: {name} }}
+  steps:
+    - name: one
+      action: {action}.change
+      inputs: {{ device: "{{{{ trigger.device }}}}", interface: "{{{{ trigger.interface }}}}" }}
+"#
     )
 }

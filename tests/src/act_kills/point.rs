@@ -73,7 +73,7 @@ const fn kill(means: Means, point: Point) -> Kill {
     Kill { means, point }
 }
 
-/// In the order in which they are struck, again and again; half of all are the device's.
+/// In the order in which they are struck, again and again.
 pub const KILLS: &[Kill] = &[
     kill(Means::Snmp, Point::Intent),
     kill(Means::Command, Point::Write),

@@ -1,5 +1,6 @@
 //! A stage whose engine panics on some messages, whatever it is: the loop must find the message,
-//! send it to the dead letters and go on as if it had not been there.
+//! send it to the dead letters and go on as if it had not been there. And one that can be made to
+//! forget a part of its state when it is restored.
 
 use arrow::array::RecordBatch;
 use bus::TaskId;
@@ -16,18 +17,27 @@ pub type Poison = fn(&Input<'_>) -> bool;
 pub struct Fragile<S> {
     stage: S,
     poison: Poison,
+    forgets: Forgets,
 }
+
+/// How the names of the blocks begin that a restore leaves out.
+type Forgets = Option<&'static str>;
 
 pub struct FragileEngine<E> {
     engine: E,
     poison: Poison,
+    forgets: Forgets,
 }
 
 // === impl Fragile ===
 
 impl<S: Stage> Fragile<S> {
     pub fn new(stage: S, poison: Poison) -> Fragile<S> {
-        Fragile { stage, poison }
+        Fragile { stage, poison, forgets: None }
+    }
+
+    pub fn forgetting(stage: S, forgets: Forgets) -> Fragile<S> {
+        Fragile { stage, poison: |_| false, forgets }
     }
 }
 
@@ -51,7 +61,8 @@ impl<S: Stage> Stage for Fragile<S> {
     }
 
     fn engine(&self, task: &TaskId) -> Self::Engine {
-        FragileEngine { engine: self.stage.engine(task), poison: self.poison }
+        let engine = self.stage.engine(task);
+        FragileEngine { engine, poison: self.poison, forgets: self.forgets }
     }
 
     fn snapshots(&self) -> bool {
@@ -93,7 +104,8 @@ impl<E: Engine> Engine for FragileEngine<E> {
     }
 
     fn restore(&mut self, blocks: &[Block]) -> Result<(), RestoreError> {
-        self.engine.restore(blocks)
+        let is_kept = |block: &&Block| !self.forgets.is_some_and(|of| block.name.starts_with(of));
+        self.engine.restore(&blocks.iter().filter(is_kept).cloned().collect::<Vec<_>>())
     }
 
     fn note(&self) -> Option<String> {

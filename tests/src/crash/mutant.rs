@@ -1,9 +1,12 @@
-//! Logs that break exactly-once on purpose: the check must see it, or it checks nothing.
+//! Logs that break exactly-once on purpose, and a state that does not come back whole: the check
+//! must see it, or it checks nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{CommitError, Layer, Layered, Log, LogError, OutRecord, Producer, Tasks, Transaction};
+
+use super::stages::Kind;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
@@ -12,6 +15,8 @@ pub enum Mutation {
     /// Outputs stay on the log though their transaction was aborted: a crash before the offsets
     /// doubles them.
     AbortDoesNothing,
+    /// Correlate's map is left out when it is restored from a snapshot.
+    MapIsForgotten,
 }
 
 struct Mutant {
@@ -25,6 +30,23 @@ pub fn mutant(log: Arc<dyn Log>, mutation: Mutation) -> Layered {
     Layered::new(log, move |stage, instance| {
         Ok(Mutant { producer: below.producer(stage, instance)?, mutation })
     })
+}
+
+// === impl Mutation ===
+
+impl Mutation {
+    /// The stages that it is about: crashes elsewhere show nothing of it.
+    pub fn kinds(self) -> &'static [Kind] {
+        match self {
+            Mutation::OffsetsOutside | Mutation::AbortDoesNothing => &Kind::ALL,
+            Mutation::MapIsForgotten => &[Kind::Correlate],
+        }
+    }
+
+    /// The blocks of a snapshot that are left out.
+    pub fn forgets(self) -> Option<&'static str> {
+        (self == Mutation::MapIsForgotten).then_some("topology/")
+    }
 }
 
 // === impl Mutant ===
@@ -61,6 +83,7 @@ impl Layer for Mutant {
                 self.produce(&outputs)?;
                 tasks.commit(offsets)?;
             }
+            Mutation::MapIsForgotten => tasks.commit(Transaction { outputs, ..offsets })?,
         }
         Ok(())
     }

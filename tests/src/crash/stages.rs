@@ -24,8 +24,11 @@ pub enum Kind {
 }
 
 /// What all of them share.
+#[derive(Clone)]
 pub struct Stages {
     pub bus: BusConfig,
+    /// Blocks that correlate leaves out of a restore, as a mutation.
+    forgets: Option<&'static str>,
     rules: Arc<RuleSet>,
     detect: DetectConfig,
     correlate: CorrelateConfig,
@@ -90,7 +93,12 @@ impl Stages {
             change_settles_s: 2,
             ..CorrelateConfig::default()
         };
-        Ok(Stages { bus, rules, detect, correlate })
+        Ok(Stages { bus, forgets: None, rules, detect, correlate })
+    }
+
+    /// The same with such a mutation.
+    pub fn forgetting(&self, forgets: Option<&'static str>) -> Stages {
+        Stages { forgets, ..self.clone() }
     }
 
     /// Options of a stage's loop, with snapshots as often as they can be.
@@ -122,7 +130,7 @@ impl Stages {
             }
             Kind::Correlate => {
                 let stage = CorrelateStage::new(self.correlate.clone(), &self.bus, CONFIG_FP);
-                run(log, stage, options, shutdown)
+                run(log, Fragile::forgetting(stage, self.forgets), options, shutdown)
             }
         }
     }

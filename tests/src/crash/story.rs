@@ -1,7 +1,7 @@
 //! What happens to a network that correlate has on its map, once in each cycle: a link that fails,
 //! comes back and fails again; one that flaps and that we shut ourselves; a conduit that is cut.
-//! The devices' words go through rollup like any other event; the map, our changes and what people say
-//! stand in evidence before their time comes, as the inventory, act and the console write them.
+//! The devices' words go through rollup like any other event; the map, our changes and what people
+//! say stand in evidence before their time comes, as the inventory, act and the console write them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ const SAID: &[Said] = &[
     (4_300, "edge-2", "u2", "link", "flapping"),
     (5_000, "edge-2", "u2", "link", "admin-down"),
     (6_000, "edge-2", "u2", "bgp", "down"),
+    // Still of our change: a task that has forgotten it takes it for somebody else's.
+    (8_150, "core-2", "e2", "link", "admin-down"),
     (9_000, "core-2", "e2", "link", "up"),
     (9_050, "edge-2", "u2", "link", "up"),
     (9_100, "edge-2", "u2", "bgp", "up"),

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use super::{Acl, Operation, Pattern, apply, plan, wanted};
+use super::{Acl, Operation, Pattern, Resource, apply, plan, wanted};
 use crate::config::{AclsConfig, BusConfig, Engine};
 use crate::log::{Admin, LogError, TopicInfo};
 use crate::topics::TopicSpec;
@@ -33,8 +33,11 @@ impl Admin for Cluster {
         Ok(Vec::new())
     }
 
-    fn acls(&self, _: &str) -> Result<Vec<Acl>, LogError> {
-        Ok(self.0.lock().unwrap().clone())
+    fn acls(&self, resource: Resource, name: &str) -> Result<Vec<Acl>, LogError> {
+        let mut all = self.0.lock().unwrap().clone();
+        let bears = |acl: &Acl| name.starts_with(acl.name.trim_end_matches('*'));
+        all.retain(|acl| acl.resource == resource && bears(acl));
+        Ok(all)
     }
 
     fn grant(&self, acl: &Acl) -> Result<(), LogError> {
@@ -59,7 +62,7 @@ fn what_is_missing_is_granted_once() {
     let cluster = Cluster::default();
     let before = said(&cluster, &config());
     let lacks =
-        format!("topic {APPROVALS} lacks a right: User:gannet-console may write {APPROVALS}");
+        format!("topic {APPROVALS}: a right is missing: User:gannet-console may write {APPROVALS}");
     assert!(before.len() == wanted(&config()).len() && before.contains(&lacks), "{before:#?}");
     assert_eq!(apply(&cluster, &config()).unwrap(), []);
     assert_eq!(said(&cluster, &config()), [""; 0]);

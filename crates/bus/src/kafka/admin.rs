@@ -17,7 +17,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::{native, options};
-use crate::acls::Acl;
+use crate::acls::{Acl, Resource};
 use crate::config::BusConfig;
 use crate::log::{Admin, LogError, TopicInfo};
 use crate::topics::TopicSpec;
@@ -170,13 +170,13 @@ impl Admin for KafkaAdmin {
             .collect())
     }
 
-    fn acls(&self, topic: &str) -> Result<Vec<Acl>, LogError> {
-        native::describe_acls(self.client.inner().native_ptr(), topic, self.timeout)
+    fn acls(&self, resource: Resource, name: &str) -> Result<Vec<Acl>, LogError> {
+        native::describe_acls(self.client.inner().native_ptr(), resource, name, self.timeout)
     }
 
     fn grant(&self, acl: &Acl) -> Result<(), LogError> {
         native::create_acl(self.client.inner().native_ptr(), acl, self.timeout)?;
-        self.wait_until("grant", || Ok(self.acls(&acl.name)?.contains(acl)))
+        self.wait_until("grant", || Ok(self.acls(acl.resource, &acl.name)?.contains(acl)))
     }
 }
 

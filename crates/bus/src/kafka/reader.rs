@@ -76,6 +76,10 @@ impl KafkaReader {
             (Code::UnknownTopicOrPartition | Code::UnknownTopic, Some((topic, ..))) => {
                 Err(LogError::NoTopic(topic))
             }
+            // Nothing would ever come.
+            (Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed, _) => {
+                Err(LogError::call("read", reason))
+            }
             _ => {
                 metrics::counter!(names::CLIENT_ERRORS, "kind" => "read").increment(1);
                 tracing::warn!(?code, reason, "kafka reader");

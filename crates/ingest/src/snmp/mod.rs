@@ -5,7 +5,7 @@
 
 mod config;
 mod device;
-mod links;
+pub mod links;
 pub mod mib;
 mod plan;
 pub mod poller;

@@ -15,6 +15,8 @@ use crate::service::{IngestError, IngestFeed};
 /// (DESIGN §2).
 const ROWS_MAX: usize = 2_000;
 const TEXT_BYTES_MAX: usize = 256 << 10;
+/// The kind of what says that a link is up or down.
+const LINK: &str = "link";
 /// Behind a text that was cut.
 const CUT: &str = " [cut]";
 
@@ -73,6 +75,9 @@ impl IngestFeed {
         let config = self.syslog_config();
         let (limit, flush_ms) = (config.message_bytes_max, config.flush_ms);
         let row = event(self.domain(), &device, self.now(), bytes, limit);
+        if row.kind == LINK {
+            self.links.is_news(&row);
+        }
         if self.syslog_rows().push(row, flush_ms) {
             self.flush_syslog()?;
         }

@@ -8,30 +8,32 @@ use rdkafka_sys as sys;
 use sys::rd_kafka_AclOperation_t as Op;
 use sys::rd_kafka_AclPermissionType_t as Permission;
 use sys::rd_kafka_ResourcePatternType_t as PatternType;
-use sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
+use sys::rd_kafka_ResourceType_t as ResourceType;
 use sys::rd_kafka_admin_op_t as AdminOp;
 
 use super::{Owned, ask, text};
-use crate::acls::{Acl, Operation, Pattern};
+use crate::acls::{Acl, Operation, Pattern, Resource};
 use crate::log::LogError;
 
 type Event = Owned<sys::rd_kafka_event_t>;
 
-/// Every right that bears on a topic: its own, those by prefix, those of `*`. `rk` must be a live
-/// client's handle.
+/// Every right that bears on a topic or group: its own, those by prefix, those of `*`. A broker
+/// without an authorizer has none: librdkafka 2.12.1 does not hand its error on. `rk` must be a
+/// live client's handle.
 pub fn describe_acls(
     rk: *mut sys::rd_kafka_t,
-    topic: &str,
+    resource: Resource,
+    name: &str,
     timeout: Duration,
 ) -> Result<Vec<Acl>, LogError> {
-    let failed = |reason: &str| LogError::call("acls", format!("{topic}: {reason}"));
-    let name = CString::new(topic).map_err(|_| failed("a name with a zero byte"))?;
+    let failed = |reason: &str| LogError::call("acls", format!("{name}: {reason}"));
+    let name = CString::new(name).map_err(|_| failed("a name with a zero byte"))?;
     let mut reason = [0 as c_char; 256];
     // SAFETY: `rk` is a live client's handle (the caller's promise); the library copies the filter
     // and its name; the answer and its rights are owned by the event, which lives to the end.
     unsafe {
         let filter = sys::rd_kafka_AclBindingFilter_new(
-            RD_KAFKA_RESOURCE_TOPIC,
+            resource_type(resource),
             name.as_ptr(),
             PatternType::RD_KAFKA_RESOURCE_PATTERN_MATCH,
             null(),
@@ -96,7 +98,7 @@ fn binding(acl: &Acl) -> Result<Owned<sys::rd_kafka_AclBinding_t>, String> {
     // SAFETY: the texts are terminated and outlive the call, which copies them.
     unsafe {
         let made = sys::rd_kafka_AclBinding_new(
-            RD_KAFKA_RESOURCE_TOPIC,
+            resource_type(acl.resource),
             name.as_ptr(),
             pattern_type(acl.pattern),
             principal.as_ptr(),
@@ -116,6 +118,10 @@ unsafe fn read(acl: *const sys::rd_kafka_AclBinding_t) -> Acl {
     // SAFETY: the right is alive (the caller's promise) and owns its texts, which are copied.
     unsafe {
         Acl {
+            resource: match sys::rd_kafka_AclBinding_restype(acl) {
+                ResourceType::RD_KAFKA_RESOURCE_GROUP => Resource::Group,
+                _ => Resource::Topic,
+            },
             name: text(sys::rd_kafka_AclBinding_name(acl)),
             pattern: match sys::rd_kafka_AclBinding_resource_pattern_type(acl) {
                 PatternType::RD_KAFKA_RESOURCE_PATTERN_PREFIXED => Pattern::Prefixed,
@@ -134,6 +140,13 @@ unsafe fn read(acl: *const sys::rd_kafka_AclBinding_t) -> Acl {
             is_denied: sys::rd_kafka_AclBinding_permission_type(acl)
                 == Permission::RD_KAFKA_ACL_PERMISSION_TYPE_DENY,
         }
+    }
+}
+
+fn resource_type(resource: Resource) -> ResourceType {
+    match resource {
+        Resource::Topic => ResourceType::RD_KAFKA_RESOURCE_TOPIC,
+        Resource::Group => ResourceType::RD_KAFKA_RESOURCE_GROUP,
     }
 }
 

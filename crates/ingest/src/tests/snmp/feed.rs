@@ -166,3 +166,30 @@ fn a_device_that_leaves_the_inventory_is_asked_no_more() {
     assert_eq!(agent.asked.len(), asked);
     feed.finish(LIMIT).expect("a report");
 }
+
+#[test]
+fn a_poll_tells_of_a_link_what_its_device_has_not_said() {
+    let (log, bus) = log();
+    apply(log.as_ref(), &bus, &device("edge1"));
+    let mut feed = feed(log.as_ref(), &bus);
+    let mut agent = Agent::with_interfaces(2);
+    let from = std::net::IpAddr::from([192, 0, 2, 1]);
+    let down = b"<187>Nov 26 10:00:00: %LINK-3-UPDOWN: Interface Gi0/1, changed state to down";
+    // Said and polled; back, polled only; down again, polled only.
+    for (step, oper) in (1_i64..).zip([1, 2, 1, 2]) {
+        if step == 2 {
+            feed.syslog(START + 15_000, from, down).expect("heard");
+        }
+        agent.set(Column::Oper, 1, Value::Integer(oper));
+        let mut ask = |_: &str, _, request: &_| agent.ask(request);
+        feed.poll_devices(START + step * INTERVAL, &mut ask).expect("polled");
+    }
+    feed.finish(LIMIT).expect("a report");
+    let rows = batches(log.as_ref(), &bus, "events.v1").into_iter();
+    let rows = rows.filter(|(_, meta, _)| !meta.is_heartbeat());
+    let rows = rows.flat_map(|(.., batch)| model::rows::Event::from_batch(&batch).expect("rows"));
+    let said: Vec<_> = rows.map(|row| (row.kind, row.state.unwrap_or_default())).collect();
+    let wanted = [("link", "down"), ("interface", "up"), ("interface", "down")];
+    let wanted = wanted.map(|(kind, state)| (kind.to_owned(), state.to_owned()));
+    assert_eq!(said, wanted);
+}
