@@ -20,6 +20,7 @@ use sim::Pace;
 use sim::net::{Fault, Net, Params, Placed, ServeOptions, Sockets};
 
 use crate::config::{Config, Stage};
+use crate::network::word;
 use crate::run::run_with;
 use crate::stages::Addresses;
 use crate::{inventory, shipped, simnet};
@@ -38,7 +39,7 @@ const CALM_S: u64 = 5;
 pub struct DemoArgs {
     /// What breaks: link-down, saturation, cpu, flapping, syn-flood, silent-exporter, cut,
     /// group-down, node-down or none
-    #[arg(long, default_value = "link-down", value_parser = simnet::fault)]
+    #[arg(long, default_value = "link-down", value_parser = word::<Fault>)]
     fault: Fault,
     /// The same seed makes the same network, and breaks it at the same place
     #[arg(long, default_value_t = 1)]

@@ -16,6 +16,7 @@ use ingest::IngestFeed;
 use runtime::process::{StageThread, handle_signals};
 use runtime::shutdown::Shutdown;
 use runtime::task::{Clock, SystemClock};
+use serde::de::DeserializeOwned;
 use sim::{Datagrams, Kind, Pace, Params, Scenario};
 
 use crate::cli::ConfigArgs;
@@ -23,7 +24,7 @@ use crate::config::{self, Config, Stage};
 use crate::run::run_with;
 
 /// What is fed must be on the log before the feed ends.
-const FEED_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const FEED_LIMIT: Duration = Duration::from_secs(60);
 /// Below that of every live instance, which takes the wall clock as its epoch.
 pub(crate) const FEED_EPOCH: u64 = 1;
 /// The embedded log's records where the configuration sets no limit: the feed is faster than the
@@ -35,7 +36,7 @@ const HISTORY_HEARTBEAT_MS: i64 = 10_000;
 #[derive(Debug, Args)]
 pub struct SimArgs {
     /// What happens: benign, quiet, flood, crowd or silence
-    #[arg(long, default_value = "benign", value_parser = kind)]
+    #[arg(long, default_value = "benign", value_parser = word::<Kind>)]
     kind: Kind,
     /// The same seed makes the same network
     #[arg(long, default_value_t = 1)]
@@ -170,7 +171,8 @@ fn write_truth(args: &SimArgs, scenario: &Scenario) -> Result<()> {
     }
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
+/// One of the words that a type is written in.
+pub(crate) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
 }
 

@@ -21,18 +21,16 @@ use sim::Pace;
 use sim::net::{Fault, Net, Output, Params, Placed, ServeOptions, Sockets};
 
 use crate::config::Config;
-use crate::network::FEED_EPOCH;
+use crate::network::{FEED_EPOCH, FEED_LIMIT, word};
 
 /// How finely a fed past is polled and told: a device's due times are met within it.
 const FEED_STEP_MS: i64 = 100;
-/// What is fed must be on the log before the feed ends.
-const FEED_LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 pub struct NetworkArgs {
     /// What breaks: none, link-down, cut, group-down, saturation, cpu, flapping, syn-flood,
     /// silent-exporter or node-down
-    #[arg(long, default_value = "none", value_parser = fault)]
+    #[arg(long, default_value = "none", value_parser = word::<Fault>)]
     fault: Fault,
     /// Seconds from the start to the fault
     #[arg(long, default_value_t = 60)]
@@ -137,14 +135,7 @@ pub(crate) fn write_truth(path: Option<&Path>, net: &Net) -> Result<()> {
     let Some(path) = path else {
         return Ok(());
     };
-    let lines = net.truth().into_iter().map(|line| serde_json::to_string(&line));
-    let lines = lines.collect::<Result<Vec<String>, _>>()?;
-    fs::write(path, lines.join("\n") + "\n")
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-pub(crate) fn fault(text: &str) -> Result<Fault, String> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
+    Ok(sim::service::write_truth(path, net.truth())?)
 }
 
 #[cfg(test)]
